@@ -1,0 +1,38 @@
+//! Every C library of Crosspoint and all of its `unsafe` code.
+//!
+//! With no feature on, this crate links nothing: it is the vocabulary that the rest of the house speaks ([`MediaTime`], [`Packet`],
+//! [`VideoFormat`], picture views, the newest-wins [`ring`]) and the memory it speaks about ([`map`]). Each feature adds one C
+//! library behind an interface that cannot be misused: `av` (FFmpeg), `pulse` (PulseAudio), `x11` (Xlib and its extensions). The
+//! three never import each other.
+//!
+//! ```
+//! use crosspoint_ffi::{I420Mut, MediaTime, VideoFormat};
+//!
+//! let format = VideoFormat::new(1280, 720, 30).expect("even and in range");
+//! let mut bytes = vec![0; format.i420_bytes()];
+//! let mut picture = I420Mut::packed(&mut bytes, format.width(), format.height()).expect("sized by the format");
+//! picture.fill_black();
+//! assert_eq!(MediaTime::from_90khz(90_000), MediaTime::from_millis(1_000));
+//! ```
+
+#[cfg(feature = "av")]
+pub mod av;
+pub mod fd;
+pub mod map;
+#[cfg(feature = "pulse")]
+pub mod pulse;
+pub mod ring;
+#[cfg(feature = "x11")]
+pub mod x11;
+
+mod error;
+mod format;
+mod frame;
+mod packet;
+mod time;
+
+pub use error::{Error, Remedy, Result};
+pub use format::{AudioFormat, VideoFormat};
+pub use frame::{Bgra, I420, I420Mut, Plane, PlaneMut};
+pub use packet::{Codec, Packet, Payload, PayloadBuilder};
+pub use time::MediaTime;

@@ -1,0 +1,3 @@
+//! The load and latency harness of Crosspoint.
+
+fn main() {}

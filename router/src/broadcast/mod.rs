@@ -1,0 +1,1 @@
+//! Out of the sandbox: from the screen and the speaker to viewers.

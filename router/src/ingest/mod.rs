@@ -1,0 +1,1 @@
+//! Into the sandbox: from a publisher's bytes to the camera and the microphone.

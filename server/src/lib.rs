@@ -1,0 +1,1 @@
+//! The binary `crosspoint`: sockets, worker threads, HTTP, pages.

@@ -1,0 +1,3 @@
+//! The media router for sandboxed browsers.
+
+fn main() {}
