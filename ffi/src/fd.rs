@@ -1,1 +1,160 @@
-//! Written next.
+//! Wake-ups between threads, file watching and waiting: thin types over `eventfd(2)`, `inotify(7)` and `poll(2)`.
+
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::inotify;
+use rustix::io::Errno;
+
+use crate::{Error, Remedy, Result};
+
+/// A flag that one thread raises and another can `poll` for; raising it twice before it is lowered is raising it once.
+#[derive(Debug)]
+pub struct Wake(OwnedFd);
+
+impl Wake {
+    /// Makes a lowered flag.
+    ///
+    /// # Errors
+    /// When the process has no file descriptor left.
+    pub fn new() -> Result<Self> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        eventfd(0, flags).map(Self).map_err(|errno| Error::system("making an eventfd", Remedy::Retry, errno))
+    }
+
+    /// Raises the flag.
+    pub fn raise(&self) {
+        // EAGAIN means that the counter is full: the flag is up already. Nothing else can fail on a descriptor that we own.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    /// Lowers the flag; says whether it was up.
+    pub fn lower(&self) -> bool {
+        let mut count = [0; 8];
+        rustix::io::read(&self.0, &mut count).is_ok()
+    }
+}
+
+impl AsFd for Wake {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// What other processes did with a watched file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FileEvent {
+    /// A reader closed it.
+    Closed,
+    /// Somebody opened it.
+    Opened,
+    /// The kernel's queue overflowed: events were lost.
+    Overflowed,
+    /// A `read` of it returned. Reads that returned since the last look, with nothing between them, are one event.
+    Read,
+}
+
+/// Names one watched file among those of its [`FileWatch`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct WatchId(i32);
+
+/// Watches files for the opens, reads and closes of readers, through one inotify instance: a user has only 128 of them.
+#[derive(Debug)]
+pub struct FileWatch(OwnedFd);
+
+impl FileWatch {
+    /// Makes a watch of no files.
+    ///
+    /// # Errors
+    /// When the user's inotify instances are used up (`fs.inotify.max_user_instances`).
+    pub fn new() -> Result<Self> {
+        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+        inotify::init(flags).map(Self).map_err(|errno| Error::system("making an inotify instance", Remedy::Report, errno))
+    }
+
+    /// Watches the inode that `file` has open, whatever it is named, until it is gone.
+    ///
+    /// # Errors
+    /// When the user's watches are used up (`fs.inotify.max_user_watches`), or `/proc` is not mounted.
+    pub fn add(&self, file: &File) -> Result<WatchId> {
+        let events = inotify::WatchFlags::OPEN | inotify::WatchFlags::ACCESS | inotify::WatchFlags::CLOSE_NOWRITE;
+        inotify::add_watch(&self.0, format!("/proc/self/fd/{}", file.as_raw_fd()), events)
+            .map(WatchId)
+            .map_err(|errno| Error::system("watching a file", Remedy::Report, errno))
+    }
+
+    /// Calls `each` for every event since the last call, oldest first; does not wait. [`FileEvent::Overflowed`] comes with no file.
+    pub fn drain(&self, mut each: impl FnMut(Option<WatchId>, FileEvent)) {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(&self.0, &mut buffer);
+        while let Ok(event) = reader.next() {
+            let flags = event.events();
+            let id = (event.wd() >= 0).then(|| WatchId(event.wd()));
+            let known = [
+                (inotify::ReadFlags::OPEN, FileEvent::Opened),
+                (inotify::ReadFlags::ACCESS, FileEvent::Read),
+                (inotify::ReadFlags::CLOSE_NOWRITE, FileEvent::Closed),
+                (inotify::ReadFlags::QUEUE_OVERFLOW, FileEvent::Overflowed),
+            ];
+            known.into_iter().filter(|(flag, _)| flags.contains(*flag)).for_each(|(_, event)| each(id, event));
+        }
+    }
+}
+
+impl AsFd for FileWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Waits until one of `fds` can be read, or `timeout` has passed (nothing: for ever). A signal ends the wait early.
+///
+/// # Errors
+/// When `poll(2)` itself fails, which only happens when the kernel is out of memory.
+pub fn wait_readable<const N: usize>(fds: [BorrowedFd<'_>; N], timeout: Option<Duration>) -> Result<()> {
+    let mut polled = fds.each_ref().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN));
+    let timeout = timeout.map(|timeout| Timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(timeout.subsec_nanos()),
+    });
+    match poll(&mut polled, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(Error::system("waiting", Remedy::Retry, io::Error::from(errno))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn wake_is_level_triggered_and_merges() {
+        let wake = Wake::new().expect("a descriptor");
+        assert!(!wake.lower());
+        wake.raise();
+        wake.raise();
+        wait_readable([wake.as_fd()], None).expect("polled");
+        assert!(wake.lower());
+        assert!(!wake.lower());
+    }
+
+    #[test]
+    fn watch_tells_open_read_and_close() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), b"frame").expect("written");
+        let watch = FileWatch::new().expect("inotify");
+        let id = watch.add(file.as_file()).expect("watched");
+        let mut reader = File::open(file.path()).expect("opened");
+        reader.read_exact(&mut [0; 5]).expect("read");
+        drop(reader);
+        let mut events = Vec::new();
+        watch.drain(|of, event| events.push((of, event)));
+        assert_eq!(events, [FileEvent::Opened, FileEvent::Read, FileEvent::Closed].map(|event| (Some(id), event)));
+    }
+}
