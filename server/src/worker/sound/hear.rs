@@ -1,0 +1,103 @@
+//! Out of the speaker: what its sink's monitor records, as AAC.
+//!
+//! Copies: 1 (the encoder gathers whole frames of 1024 samples from the server's fragments).
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use crosspoint_ffi::av::AacEncoder;
+use crosspoint_ffi::pulse::{Connection, Record, SPEAKER_MONITOR};
+use crosspoint_ffi::{AudioFormat, MediaTime, Packet, Result};
+use crosspoint_router::broadcast::SoundClock;
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use super::SoundView;
+
+/// The capture of the speaker, while somebody wants it.
+pub(super) struct Hear {
+    epoch: Instant,
+    packets: Option<mpsc::Sender<Packet>>,
+    capture: Option<Capture>,
+}
+
+struct Capture {
+    record: Record,
+    encoder: AacEncoder,
+    clock: SoundClock,
+}
+
+/// What the server hands over at a time: half an AAC frame, so that a frame waits for its last samples 10 ms at most.
+const FRAGMENT_MS: u32 = 10;
+const BITRATE_BPS: u32 = 128_000;
+
+impl Hear {
+    pub(super) fn new(epoch: Instant) -> Self {
+        Self { epoch, packets: None, capture: None }
+    }
+
+    /// Sends what is heard to `packets` from now on.
+    pub(super) fn start(&mut self, packets: mpsc::Sender<Packet>) {
+        self.packets = Some(packets);
+    }
+
+    /// Forgets the server's side of it.
+    pub(super) fn disconnect(&mut self) {
+        self.capture = None;
+    }
+
+    /// Encodes what was recorded.
+    pub(super) fn drive(&mut self, connection: &mut Connection, view: &SoundView) -> Result<()> {
+        let Some(packets) = self.packets.as_ref().filter(|packets| !packets.is_closed()) else {
+            if self.capture.take().is_some() {
+                debug!("speaker capture ended");
+            }
+            self.packets = None;
+            return Ok(());
+        };
+        let capture = match &mut self.capture {
+            Some(capture) => capture,
+            None => self.capture.insert(Capture::start(connection)?),
+        };
+        capture.drive(self.epoch, |packet| {
+            if packets.try_send(packet).is_err() {
+                view.overrun.fetch_add(1, Relaxed);
+            }
+        })
+    }
+}
+
+impl Capture {
+    fn start(connection: &mut Connection) -> Result<Self> {
+        debug!("speaker capture begins");
+        let fragment = AudioFormat::STEREO_48K.millis_bytes(FRAGMENT_MS);
+        Ok(Self {
+            record: connection.record(SPEAKER_MONITOR, AudioFormat::STEREO_48K, fragment)?,
+            encoder: AacEncoder::new(AudioFormat::STEREO_48K, BITRATE_BPS)?,
+            clock: SoundClock::new(),
+        })
+    }
+
+    fn drive(&mut self, epoch: Instant, mut send: impl FnMut(Packet)) -> Result<()> {
+        let Self { record, encoder, clock } = self;
+        let now = Instant::now();
+        // The age of the next byte; a monitor's may be negative, for its sink mixes ahead of its clock.
+        let mut captured = MediaTime::from(now.saturating_duration_since(epoch)) - record.latency().unwrap_or_default();
+        let mut failed = None;
+        record.read_with(|pcm, _| {
+            let frames = (pcm.len() / AudioFormat::STEREO_48K.frame_bytes()) as u32;
+            let pts = clock.stamp(frames, captured);
+            captured += MediaTime::from_ticks(i64::from(frames), AudioFormat::STEREO_48K.rate);
+            if let Err(error) = encoder.encode(pcm, pts, now) {
+                failed = Some(error);
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        while let Some(packet) = encoder.receive()? {
+            send(packet);
+        }
+        Ok(())
+    }
+}

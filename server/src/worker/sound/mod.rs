@@ -1,0 +1,211 @@
+//! The sound thread: the one connection to PulseAudio, what plays into it and what is heard from it.
+//!
+//! It sleeps inside PulseAudio's main loop until the server wants samples, has recorded some, or an order comes. A server that goes
+//! away is connected to again; what was to be played or heard goes on then.
+
+mod hear;
+mod play;
+
+use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crosspoint_ffi::fd::{Wake, wait_readable};
+use crosspoint_ffi::pulse::Connection;
+use crosspoint_ffi::{Packet, Remedy, Result};
+use crosspoint_router::control::AudioDestination;
+use tokio::sync::mpsc as queue;
+use tracing::{info, warn};
+
+use super::Trouble;
+use hear::Hear;
+use play::Play;
+
+/// An order to the sound thread.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Encode what the speaker plays and send it here, until the receiver is dropped.
+    Hear(queue::Sender<Packet>),
+    /// Play silence in place of what comes.
+    Pause(bool),
+    /// Play these packets until their sender is dropped; they take the place of those before.
+    Play(queue::Receiver<Packet>, AudioDestination),
+    /// Play nothing more, at once.
+    Silence,
+    /// End.
+    Stop,
+}
+
+/// What the sound thread tells the others.
+#[derive(Debug, Default)]
+pub(crate) struct SoundView {
+    /// Whether PulseAudio is there.
+    pub(crate) connected: AtomicBool,
+    /// Whether somebody listens to the microphone.
+    pub(crate) microphone_in_use: AtomicBool,
+    /// Packets that could not be decoded.
+    pub(crate) bad_packets: AtomicU64,
+    /// Encoded packets that the network thread had no room for.
+    pub(crate) overrun: AtomicU64,
+}
+
+/// The network thread's end of the sound thread.
+#[derive(Debug)]
+pub(crate) struct Sound {
+    orders: mpsc::Sender<Order>,
+    wake: Arc<Wake>,
+    view: Arc<SoundView>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sound {
+    /// Starts the thread, which connects to `server` (nothing: where libpulse finds one). Captured sound is stamped from `epoch`.
+    pub(crate) fn start(server: Option<String>, epoch: Instant, trouble: Arc<Trouble>) -> anyhow::Result<Self> {
+        let (orders, ordered) = mpsc::channel();
+        let wake = Arc::new(Wake::new()?);
+        let view = Arc::new(SoundView::default());
+        let work = Work {
+            server,
+            orders: ordered,
+            wake: Arc::clone(&wake),
+            view: Arc::clone(&view),
+            trouble,
+            play: Play::default(),
+            hear: Hear::new(epoch),
+            stopped: false,
+        };
+        let thread = super::start("sound", move || work.run())?;
+        Ok(Self { orders, wake, view, thread: Some(thread) })
+    }
+
+    /// Gives the thread an order.
+    pub(crate) fn order(&self, order: Order) {
+        // It only ends when it is told to, and then there is nothing left to play.
+        let _ = self.orders.send(order);
+        self.wake.raise();
+    }
+
+    /// What to raise when a packet was put into the queue that is being played.
+    pub(crate) fn wake(&self) -> &Arc<Wake> {
+        &self.wake
+    }
+
+    /// What the thread tells.
+    pub(crate) fn view(&self) -> &Arc<SoundView> {
+        &self.view
+    }
+}
+
+impl Drop for Sound {
+    fn drop(&mut self) {
+        self.order(Order::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Work {
+    server: Option<String>,
+    orders: mpsc::Receiver<Order>,
+    wake: Arc<Wake>,
+    view: Arc<SoundView>,
+    trouble: Arc<Trouble>,
+    play: Play,
+    hear: Hear,
+    stopped: bool,
+}
+
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between one attempt to connect and the next: first and longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+impl Work {
+    fn run(mut self) {
+        let mut back_off = BACK_OFF.0;
+        while !self.stopped {
+            let began = Instant::now();
+            let Err(error) = self.session() else { return };
+            self.view.connected.store(false, Relaxed);
+            self.view.microphone_in_use.store(false, Relaxed);
+            self.play.disconnect();
+            self.hear.disconnect();
+            if self.trouble.note(&error) {
+                warn!(%error, "sound server not usable; retrying");
+            }
+            if began.elapsed() > BACK_OFF.1 {
+                back_off = BACK_OFF.0;
+            }
+            self.rest(Instant::now() + back_off);
+            back_off = (back_off * 2).min(BACK_OFF.1);
+        }
+    }
+
+    /// Waits, still taking orders and letting go of what cannot be played.
+    fn rest(&mut self, until: Instant) {
+        while !self.stopped && Instant::now() < until {
+            self.wake.lower();
+            self.take_orders();
+            self.play.discard();
+            if wait_readable([self.wake.as_fd()], Some(until.saturating_duration_since(Instant::now()))).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Serves one connection until it breaks, or until the end.
+    fn session(&mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut connection = Connection::connect(self.server.as_deref(), "crosspoint", deadline)?;
+        connection.watch(self.wake.as_fd())?;
+        self.ensure_devices(&mut connection)?;
+        self.view.connected.store(true, Relaxed);
+        loop {
+            self.wake.lower();
+            self.take_orders();
+            if self.stopped {
+                return Ok(());
+            }
+            self.play.drive(&mut connection, &self.view, &self.trouble)?;
+            self.hear.drive(&mut connection, &self.view)?;
+            self.view.microphone_in_use.store(connection.microphone_in_use(), Relaxed);
+            if connection.devices_changed() {
+                self.ensure_devices(&mut connection)?;
+            }
+            connection.iterate(None)?;
+        }
+    }
+
+    /// A server that refuses to make what is missing is told of; what is there is used all the same.
+    fn ensure_devices(&self, connection: &mut Connection) -> Result<()> {
+        match connection.ensure_devices(Instant::now() + PATIENCE) {
+            Ok(_) => {
+                info!("sinks and microphone ready");
+                self.trouble.clear();
+                Ok(())
+            }
+            Err(error) if error.remedy() == Remedy::Report => {
+                if self.trouble.note(&error) {
+                    warn!(%error, "sound devices incomplete");
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn take_orders(&mut self) {
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Hear(packets) => self.hear.start(packets),
+                Order::Pause(paused) => self.play.pause(paused),
+                Order::Play(packets, destination) => self.play.start(packets, destination),
+                Order::Silence => self.play.stop(),
+                Order::Stop => self.stopped = true,
+            }
+        }
+    }
+}
