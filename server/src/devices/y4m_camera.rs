@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crosspoint_ffi::map::SharedFile;
 use crosspoint_ffi::{Error, I420Mut, Remedy, Result, VideoFormat};
-use crosspoint_router::wire::y4m;
+use crosspoint_router::wire::y4m::Layout;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -20,10 +20,8 @@ use rustix::io::Errno;
 /// Copies: 0 (the picture is drawn into the pages that readers read).
 #[derive(Debug)]
 pub(crate) struct Y4mCamera {
-    format: VideoFormat,
+    layout: Layout,
     shared: SharedFile,
-    /// Where the frame's samples start.
-    frame_at: usize,
 }
 
 impl Y4mCamera {
@@ -46,7 +44,7 @@ impl Y4mCamera {
 
     /// What the file shows.
     pub(crate) fn format(&self) -> VideoFormat {
-        self.format
+        self.layout.format()
     }
 
     /// The file, for a watch.
@@ -56,13 +54,15 @@ impl Y4mCamera {
 
     /// The frame that readers read, to draw on.
     pub(crate) fn picture(&mut self) -> I420Mut<'_> {
-        let (width, height) = (self.format.width(), self.format.height());
-        I420Mut::packed(&mut self.shared.as_mut_slice()[self.frame_at..], width, height).expect("the file is sized by its format")
+        let format = self.layout.format();
+        let samples = &mut self.shared.as_mut_slice()[self.layout.picture_offset()..];
+        I420Mut::packed(samples, format.width(), format.height()).expect("the file is sized by its layout")
     }
 
     fn map(file: File, format: VideoFormat) -> Result<Self> {
-        let shared = SharedFile::new(file, y4m::file_bytes(format))?;
-        Ok(Self { format, shared, frame_at: y4m::frame_offset(format) })
+        let layout = Layout::new(format);
+        let shared = SharedFile::new(file, layout.file_bytes())?;
+        Ok(Self { layout, shared })
     }
 }
 
@@ -123,10 +123,10 @@ impl Place {
     /// Goes on with `file` when it is what we would make; else replaces it, unless another process is writing it.
     fn adopt(&self, mut file: File, format: VideoFormat) -> Result<Y4mCamera> {
         const DOING: &str = "adopting the camera file";
-        let header = y4m::header(format);
-        let mut start = vec![0; header.len()];
+        let layout = Layout::new(format);
+        let mut start = vec![0; layout.prologue().len()];
         let length = file.metadata().map_err(|error| self.error(DOING, error))?.len();
-        let same = length == y4m::file_bytes(format) as u64 && file.read_exact(&mut start).is_ok() && start == header.as_bytes();
+        let same = length == layout.file_bytes() as u64 && file.read_exact(&mut start).is_ok() && start == layout.prologue();
         if same {
             return Y4mCamera::map(file, format).map_err(|error| self.error(DOING, error));
         }
@@ -147,8 +147,8 @@ impl Place {
         let file = rustix::fs::openat(&self.directory, &temporary, flags, Mode::from_raw_mode(0o644)).map_err(fail)?;
         let named = rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644)).map_err(fail).and_then(|()| {
             let mut camera = Y4mCamera::map(File::from(file), format).map_err(|error| self.error(DOING, error))?;
-            let start = y4m::start(format);
-            camera.shared.as_mut_slice()[..start.len()].copy_from_slice(start.as_bytes());
+            let start = camera.layout.prologue();
+            camera.shared.as_mut_slice()[..start.len()].copy_from_slice(start);
             camera.picture().fill_black();
             match replace {
                 Replace::Yes => rustix::fs::renameat(&self.directory, &temporary, &self.directory, &self.name),
@@ -185,9 +185,9 @@ mod tests {
         let path = directory.path().join("made").join("HD Webcam.y4m");
         let camera = Y4mCamera::open(&path, format(64)).expect("made");
         let bytes = std::fs::read(&path).expect("read");
-        assert_eq!(bytes.len(), y4m::file_bytes(format(64)));
-        assert!(bytes.starts_with(y4m::start(format(64)).as_bytes()));
-        assert_eq!((bytes[camera.frame_at], bytes[bytes.len() - 1]), (16, 128));
+        assert_eq!(bytes.len(), Layout::new(format(64)).file_bytes());
+        assert!(bytes.starts_with(camera.layout.prologue()));
+        assert_eq!((bytes[camera.layout.picture_offset()], bytes[bytes.len() - 1]), (16, 128));
         assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o644);
         assert_eq!(std::fs::read_dir(path.parent().expect("a parent")).expect("listed").count(), 1, "nothing left beside it");
     }
@@ -202,7 +202,7 @@ mod tests {
         drop(first);
         let second = Y4mCamera::open(&path, format(64)).expect("adopted");
         assert_eq!(inode(&path), before);
-        assert_eq!(std::fs::read(&path).expect("read")[second.frame_at], 16);
+        assert_eq!(std::fs::read(&path).expect("read")[second.layout.picture_offset()], 16);
     }
 
     #[test]
@@ -216,7 +216,7 @@ mod tests {
         old.picture().y.data[0] = 99;
         let mut seen = Vec::new();
         reader.read_to_end(&mut seen).expect("read");
-        assert_eq!((seen.len(), seen[old.frame_at]), (y4m::file_bytes(format(64)), 99));
+        assert_eq!((seen.len(), seen[old.layout.picture_offset()]), (old.layout.file_bytes(), 99));
         drop((old, new));
         assert!(Y4mCamera::open(&path, format(64)).is_ok(), "a stale file of another size is replaced");
     }

@@ -166,9 +166,9 @@ impl Work {
                 Err(error) => return Err(error),
             }
             let Some(encoding) = &mut encoding else { continue };
-            self.shared.key_wanted.store(false, Relaxed);
             // Even steps of the frame period, unless there was a pause.
             last_frame = Some(last_frame.map_or(captured, |last| if captured < due + period { last.max(due) } else { captured }));
+            let key = self.shared.key_wanted.swap(false, Relaxed);
             let pts = MediaTime::from(captured.saturating_duration_since(self.settings.epoch));
             if let Some(packet) = encoding.encode(pts, captured, key)? {
                 self.view.encoded.fetch_add(1, Relaxed);
