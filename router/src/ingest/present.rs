@@ -3,7 +3,7 @@
 //! The camera is one frame in a shared file, which its reader copies on a timer of its own. A write that overlaps a read tears that
 //! picture, and a frame that is overwritten before it was read is lost. [`Presenter`] therefore writes around the reader's clock:
 //!
-//! - at once, unless the next read is due within [`GUARD`] of the write's end: then right after that read;
+//! - at once, unless the next read is due within [`GUARD`] (more for a reader that jitters) of the write's end: then right after that read;
 //! - a frame that was not read yet is left alone for up to one period of the reader. The next one waits that long, a third replaces it. So
 //!   two beating 30 Hz clocks lose nothing and add at most one period;
 //! - without a known reader, at once.
@@ -275,7 +275,7 @@ impl<F> Presenter<F> {
             return Some(until);
         }
         let next = self.clock.next_read(now, patience)?;
-        let danger = GUARD + self.write_cost.min(period / 4);
+        let danger = GUARD.max(2 * self.clock.jitter()) + self.write_cost.min(period / 4);
         // A reader so fast that no gap is left is not worth waiting for.
         let is_close = now + danger > next && 2 * (danger + patience) < period;
         is_close.then_some(next + patience).filter(|&until| until > now)
@@ -298,5 +298,7 @@ const GUARD: Duration = Duration::from_millis(2);
 /// A read's event comes at its end; a read takes less than this (0.3 ms for 720p, under 1 ms for 1080p).
 const READ_SPAN: Duration = Duration::from_millis(1);
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
