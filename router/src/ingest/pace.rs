@@ -4,7 +4,7 @@
 //! must not wait for anything. [`Pacer`] tells them apart by how long before its due time a packet arrived:
 //!
 //! - **live** (it arrived about when it was due, or late): released at once. Lateness moves the anchor only when every packet of a second
-//!   shared it, or when it is so large that it was no jitter. A sender whose clock runs fast is followed slowly;
+//!   shared it, or when it was an interruption; a burst after a stall catches up. A sender whose clock runs fast is followed slowly;
 //! - **ahead** (it was there before it was due): released when due. While the camera's reader is known, due times are shifted to fall
 //!   just behind its reads, by at most about half a frame: so each read finds exactly one new picture of a source of the same rate. The
 //!   rate stays the media's, because the shift is bounded. Lateness beyond a hiccup re-anchors, so that a file that stalled goes on where
@@ -34,8 +34,9 @@ pub enum Due {
 #[derive(Clone, Debug, Default)]
 pub struct Pacer {
     anchor: Option<Anchor>,
-    /// The newest decode time released, and the smoothed distance between two.
+    /// The newest decode time released, when that was due, and the smoothed distance between two.
     last: MediaTime,
+    last_due: Option<Instant>,
     interval_s: Option<f64>,
     /// Whether the last packet released had been there before it was due.
     ahead: bool,
@@ -74,12 +75,14 @@ impl Pacer {
     /// predecessor, and so does one whose time is a little before its predecessor's.
     pub fn due(&mut self, time: Option<MediaTime>, arrival: Instant, now: Instant) -> Due {
         let Some(time) = time else { return Due::Now { since: arrival } };
-        let Some(anchor) = self.anchor.filter(|_| !self.jumps_to(time)) else {
+        let Some(mut anchor) = self.anchor else {
             self.anchor_at(time, now);
-            self.lateness = None;
             return Due::Now { since: arrival };
         };
-        if time < self.last {
+        if self.jumps_to(time) {
+            anchor = self.anchor_after_jump(time, now);
+            self.anchor = Some(anchor);
+        } else if time < self.last {
             // A presentation time of reordered pictures stood in for the decode time.
             return Due::Now { since: arrival };
         }
@@ -90,6 +93,7 @@ impl Pacer {
             return Due::At(due);
         }
         self.learn_interval(time);
+        self.last_due = Some(due);
         if is_ahead || self.ahead {
             self.release_ahead(time, due, now);
         } else {
@@ -140,15 +144,25 @@ impl Pacer {
     fn anchor_at(&mut self, time: MediaTime, now: Instant) {
         self.anchor = Some(Anchor { media: time, wall: now });
         self.last = time;
+        self.last_due = Some(now);
         self.shift_s = 0.0;
         self.lateness = None;
         self.ahead = false;
     }
 
+    /// Where a new timeline begins: one frame after the old one's last when that was ahead (a loop, a splice), else now.
+    fn anchor_after_jump(&self, time: MediaTime, now: Instant) -> Anchor {
+        let wall = match (self.last_due, self.interval_s) {
+            (Some(last_due), Some(interval_s)) if self.ahead => moved(last_due, interval_s - self.shift_s),
+            (_, _) => moved(now, -self.shift_s),
+        };
+        Anchor { media: time, wall }
+    }
+
     fn learn_interval(&mut self, time: MediaTime) {
         let step_s = (time - self.last).as_secs_f64();
         self.last = time;
-        if step_s > 0.0 {
+        if step_s > 0.0 && step_s <= FORWARDS.as_secs_f64() {
             let interval_s = self.interval_s.get_or_insert(step_s);
             *interval_s += INTERVAL_GAIN * (step_s.min(2.0 * *interval_s) - *interval_s);
         }
@@ -193,8 +207,8 @@ fn seconds_between(from: Instant, to: Instant) -> f64 {
 
 /// Earlier than this, a packet is not live: twice the jitter of a sender that sleeps between pictures.
 const TOLERANCE_S: f64 = 0.010;
-/// Live media later than this did not jitter: it was interrupted, and goes on from here.
-const HICCUP_S: f64 = 0.5;
+/// Live media later than this was not held up but interrupted, and goes on from here instead of catching up.
+const HICCUP_S: f64 = 10.0;
 /// How long lateness must last to be the path's and not a hiccup's.
 const LATENESS_WINDOW: Duration = Duration::from_secs(1);
 /// Decode times that go back less than this are presentation times of reordered pictures; more is a new timeline (or a loop).

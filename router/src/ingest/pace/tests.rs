@@ -40,13 +40,14 @@ fn live_media_gets_no_added_delay_whatever_its_jitter_and_clock() {
 
 #[test]
 fn live_media_catches_up_after_a_hiccup() {
-    let (start, mut pacer) = (epoch(), Pacer::new());
-    for n in 0..300 {
-        let sent_ms = f64::from(n) * 40.0;
-        // The network holds back what was sent between 4.0 and 4.3 s.
-        let arrival_ms = if (4_000.0..4_300.0).contains(&sent_ms) { 4_300.0 } else { sent_ms };
-        let arrival = start + ms(arrival_ms);
-        assert_eq!(release(&mut pacer, media(sent_ms), arrival, arrival), arrival, "packet {n}");
+    for until_ms in [4_300.0, 7_000.0] {
+        let (start, mut pacer) = (epoch(), Pacer::new());
+        for n in 0..300 {
+            let sent_ms = f64::from(n) * 40.0;
+            // The network holds back what was sent from 4 s on.
+            let arrival = start + ms(if (4_000.0..until_ms).contains(&sent_ms) { until_ms } else { sent_ms });
+            assert_eq!(release(&mut pacer, media(sent_ms), arrival, arrival), arrival, "packet {n}, held until {until_ms}");
+        }
     }
 }
 
@@ -142,8 +143,18 @@ fn jumping_timestamps_reanchor() {
         release(&mut pacer, media(base_ms), start, start);
         let at = release(&mut pacer, media(base_ms + 40.0), start, start);
         assert_eq!(at, start + ms(40.0));
-        assert_eq!(release(&mut pacer, media(base_ms + jump_ms), start, at), at, "{jump_ms}");
-        assert_eq!(release(&mut pacer, media(base_ms + jump_ms + 40.0), start, at), at + ms(40.0), "{jump_ms}");
+        // It is ahead, so the new timeline goes on one frame after the old.
+        assert_eq!(release(&mut pacer, media(base_ms + jump_ms), start, at), at + ms(40.0), "{jump_ms}");
+        assert_eq!(release(&mut pacer, media(base_ms + jump_ms + 40.0), start, at + ms(40.0)), at + ms(80.0), "{jump_ms}");
+
+        let (start, mut pacer) = (epoch(), Pacer::new());
+        release(&mut pacer, media(base_ms), start, start);
+        let at = start + ms(40.0);
+        release(&mut pacer, media(base_ms + 40.0), at, at);
+        for n in 2..5 {
+            let at = start + ms(f64::from(n) * 40.0);
+            assert_eq!(release(&mut pacer, media(base_ms + jump_ms + f64::from(n) * 40.0), at, at), at, "live, {jump_ms}");
+        }
     }
 }
 
