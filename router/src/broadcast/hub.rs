@@ -1,32 +1,4 @@
 //! One writer, any number of viewers, and no queue for any of them.
-//!
-//! Published units stand in a short shared history; a viewer is a [`Cursor`], a number in it. Where viewers start and what they miss
-//! follows from that:
-//!
-//! - a joiner starts at the last key frame when that is younger than [`FRESH_KEY`], so that it gets a picture at once and in one burst, else
-//!   at a key frame ordered for it. Orders merge: one at a time is under way;
-//! - a viewer that the history left behind is told how many units it lost and goes on at the newest key frame, or waits for one; for
-//!   such viewers one is ordered every [`SLOW_ORDERS`] at most;
-//! - sound alone has no key frames: a viewer starts at the live edge.
-//!
-//! The hub wakes nobody: after a publish the server lets viewers drain. Its commands come out of [`Hub::poll`].
-//!
-//! Copies: 0 (a unit's bytes are shared).
-//!
-//! ```
-//! use bytes::Bytes;
-//! use crosspoint_router::broadcast::{Hub, HubCommand, Limits, Media, Next, Unit};
-//!
-//! # #[expect(clippy::disallowed_methods, reason = "an example's clock")]
-//! let now = std::time::Instant::now();
-//! let mut hub = Hub::new(Limits::default(), Media::Video);
-//! let mut viewer = hub.join(now);
-//! assert_eq!(hub.poll(now), Some(HubCommand::Start));
-//! assert_eq!(hub.poll(now), Some(HubCommand::OrderKey));
-//! hub.publish(Unit { media: Media::Video, key: true, bytes: Bytes::from_static(b"picture"), captured: now });
-//! assert!(matches!(hub.next(&mut viewer), Next::Unit(unit) if unit.bytes == "picture"));
-//! assert!(matches!(hub.next(&mut viewer), Next::Empty));
-//! ```
 
 use std::time::{Duration, Instant};
 
@@ -138,7 +110,35 @@ pub struct HubStats {
     pub keys_ordered: u64,
 }
 
-/// Fans one stream out; see the module's documentation.
+/// Fans one stream out.
+///
+/// Published units stand in a short shared history; a viewer is a [`Cursor`], a number in it. Where viewers start and what they miss
+/// follows from that:
+///
+/// - a joiner starts at the last key frame when that is younger than 300 ms, so that it gets a picture at once and in one burst, else
+///   at a key frame ordered for it. Orders merge: one at a time is under way;
+/// - a viewer that the history left behind is told how many units it lost and goes on at the newest key frame, or waits for one; for
+///   such viewers one is ordered every two seconds at most;
+/// - sound alone has no key frames: a viewer starts at the live edge.
+///
+/// The hub wakes nobody: after a publish the server lets viewers drain. Its commands come out of [`Hub::poll`].
+///
+/// Copies: 0 (a unit's bytes are shared).
+///
+/// ```
+/// use bytes::Bytes;
+/// use crosspoint_router::broadcast::{Hub, HubCommand, Limits, Media, Next, Unit};
+///
+/// # #[expect(clippy::disallowed_methods, reason = "an example's clock")]
+/// let now = std::time::Instant::now();
+/// let mut hub = Hub::new(Limits::default(), Media::Video);
+/// let mut viewer = hub.join(now);
+/// assert_eq!(hub.poll(now), Some(HubCommand::Start));
+/// assert_eq!(hub.poll(now), Some(HubCommand::OrderKey));
+/// hub.publish(Unit { media: Media::Video, key: true, bytes: Bytes::from_static(b"picture"), captured: now });
+/// assert!(matches!(hub.next(&mut viewer), Next::Unit(unit) if unit.bytes == "picture"));
+/// assert!(matches!(hub.next(&mut viewer), Next::Empty));
+/// ```
 #[derive(Debug)]
 pub struct Hub {
     history: History,

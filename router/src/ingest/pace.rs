@@ -1,16 +1,4 @@
 //! When a packet goes to its decoder: by media time, and never later than live media needs.
-//!
-//! A publisher may send a file far faster than real time, and TCP pushes it back once we stop reading; another sends live pictures, which
-//! must not wait for anything. [`Pacer`] tells them apart by how long before its due time a packet arrived:
-//!
-//! - **live** (it arrived about when it was due, or late): released at once. Lateness moves the anchor only when every packet of a second
-//!   shared it, or when it was an interruption; a burst after a stall catches up. A sender whose clock runs fast is followed slowly;
-//! - **ahead** (it was there before it was due): released when due. While the camera's reader is known, due times are shifted to fall
-//!   just behind its reads, by at most about half a frame: so each read finds exactly one new picture of a source of the same rate. The
-//!   rate stays the media's, because the shift is bounded. Lateness beyond a hiccup re-anchors, so that a file that stalled goes on where
-//!   it was instead of racing to catch up.
-//!
-//! Copies: 0 (it sees times only).
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +18,19 @@ pub enum Due {
     },
 }
 
-/// Paces packets by media time; see the module's documentation.
+/// Paces packets by media time.
+///
+/// A publisher may send a file far faster than real time, and TCP pushes it back once we stop reading; another sends live pictures, which
+/// must not wait for anything. [`Pacer`] tells them apart by how long before its due time a packet arrived:
+///
+/// - **live** (it arrived about when it was due, or late): released at once. Lateness moves the anchor only when every packet of a second
+///   shared it, or when it was an interruption; a burst after a stall catches up. A sender whose clock runs fast is followed slowly;
+/// - **ahead** (it was there before it was due): released when due. While the camera's reader is known, due times are shifted to fall
+///   just behind its reads, by at most about half a frame: so each read finds exactly one new picture of a source of the same rate. The
+///   rate stays the media's, because the shift is bounded. Lateness beyond a hiccup re-anchors, so that a file that stalled goes on where
+///   it was instead of racing to catch up.
+///
+/// Copies: 0 (it sees times only).
 #[derive(Clone, Debug, Default)]
 pub struct Pacer {
     anchor: Option<Anchor>,

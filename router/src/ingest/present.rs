@@ -1,19 +1,4 @@
 //! When to write which picture into the live Y4M camera.
-//!
-//! The camera is one frame in a shared file, which its reader copies on a timer of its own. A write that overlaps a read tears that
-//! picture, and a frame that is overwritten before it was read is lost. [`Presenter`] therefore writes around the reader's clock:
-//!
-//! - at once, unless the next read is due within [`GUARD`] (more for a reader that jitters) of the write's end: then right after that read;
-//! - a frame that was not read yet is left alone for up to one period of the reader. The next one waits that long, a third replaces it. So
-//!   two beating 30 Hz clocks lose nothing and add at most one period;
-//! - without a known reader, at once.
-//!
-//! Copies: 0 (frames are handles; the driver's write is the one pass over the pixels).
-//!
-//! The driver's loop: report frames, reader events and time, then [`Presenter::poll`] until it says [`PresentOutput::Idle`] or
-//! [`PresentOutput::WaitUntil`]. Around a write, read the pending reader events twice: before `poll`, and after the write but before
-//! [`Presenter::handle_written`], with the time at which they were found. An event that is first found after a write may belong to
-//! a read that overlapped it, and is counted so.
 
 use std::time::{Duration, Instant};
 
@@ -70,7 +55,22 @@ pub struct PresentStats {
     pub latency_p99: Option<Duration>,
 }
 
-/// Decides when frames are written; see the module's documentation. `F` is a decoded picture's handle.
+/// Decides when frames are written. `F` is a decoded picture's handle.
+///
+/// The camera is one frame in a shared file, which its reader copies on a timer of its own. A write that overlaps a read tears that
+/// picture, and a frame that is overwritten before it was read is lost. [`Presenter`] therefore writes around the reader's clock:
+///
+/// - at once, unless the next read is due within 2 ms of the write's end (more for a reader that jitters): then right after that read;
+/// - a frame that was not read yet is left alone for up to one period of the reader. The next one waits that long, a third replaces it. So
+///   two beating 30 Hz clocks lose nothing and add at most one period;
+/// - without a known reader, at once.
+///
+/// Copies: 0 (frames are handles; the driver's write is the one pass over the pixels).
+///
+/// The driver's loop: report frames, reader events and time, then [`Presenter::poll`] until it says [`PresentOutput::Idle`] or
+/// [`PresentOutput::WaitUntil`]. Around a write, read the pending reader events twice: before `poll`, and after the write but before
+/// [`Presenter::handle_written`], with the time at which they were found. An event that is first found after a write may belong to
+/// a read that overlapped it, and is counted so.
 #[derive(Debug)]
 pub struct Presenter<F> {
     reader: Reader,
