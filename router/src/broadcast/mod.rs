@@ -1,1 +1,9 @@
 //! Out of the sandbox: from the screen and the speaker to viewers.
+//!
+//! One [`Hub`] a stream and packing keeps a short shared history of [`Unit`]s; every viewer is a [`Cursor`] into it. A viewer that is slow
+//! costs the others nothing: it lags, is told so, and goes on at a key frame.
+
+mod gop;
+mod hub;
+
+pub use hub::{Cursor, Hub, HubCommand, HubStats, Limits, Media, Next, Unit};

@@ -1,0 +1,146 @@
+//! The rules one by one, in virtual time.
+
+use std::time::Instant;
+
+use super::super::clock::{epoch, ms};
+use super::*;
+
+const PERIOD_MS: f64 = 100.0 / 3.0;
+
+/// A presenter that has written its first black and knows a 30 Hz reader whose latest read was at the time returned.
+fn with_reader() -> (Presenter<u32>, Instant) {
+    let (mut at, mut presenter) = (epoch(), Presenter::new());
+    assert_eq!(presenter.poll(at), PresentOutput::WriteBlack);
+    presenter.handle_written(at, at);
+    presenter.handle_reader(ReaderEvent::Opened, at);
+    for _ in 0..20 {
+        at += ms(PERIOD_MS);
+        presenter.handle_reader(ReaderEvent::Read, at);
+    }
+    (presenter, at)
+}
+
+fn write(presenter: &mut Presenter<u32>, frame: u32, at: Instant) {
+    presenter.handle_frame(frame, at);
+    assert_eq!(presenter.poll(at), PresentOutput::Write(frame));
+    presenter.handle_written(at, at + ms(0.1));
+}
+
+#[test]
+fn frame_is_written_at_once_far_from_the_next_read() {
+    let (mut presenter, read) = with_reader();
+    write(&mut presenter, 1, read + ms(5.0));
+    assert_eq!(presenter.poll(read + ms(6.0)), PresentOutput::Idle);
+}
+
+#[test]
+fn frame_close_to_the_next_read_waits_for_it() {
+    let (mut presenter, read) = with_reader();
+    let now = read + ms(32.0);
+    presenter.handle_frame(1, now);
+    let PresentOutput::WaitUntil(fallback) = presenter.poll(now) else { panic!("the read is due in 1.3 ms") };
+    assert!((ms(34.0)..ms(37.0)).contains(&(fallback - read)), "{:?}", fallback - read);
+    let read = read + ms(33.5);
+    presenter.handle_reader(ReaderEvent::Read, read);
+    assert_eq!(presenter.poll(read), PresentOutput::Write(1));
+}
+
+#[test]
+fn frame_is_written_when_the_read_does_not_come() {
+    let (mut presenter, read) = with_reader();
+    let now = read + ms(32.0);
+    presenter.handle_frame(1, now);
+    let PresentOutput::WaitUntil(fallback) = presenter.poll(now) else { panic!("the read is due in 1.3 ms") };
+    assert_eq!(presenter.poll(fallback), PresentOutput::Write(1));
+}
+
+#[test]
+fn unread_frame_is_left_alone_for_a_period_and_a_third_replaces_the_second() {
+    let (mut presenter, read) = with_reader();
+    write(&mut presenter, 1, read + ms(2.0));
+    presenter.handle_frame(2, read + ms(4.0));
+    let PresentOutput::WaitUntil(until) = presenter.poll(read + ms(4.0)) else { panic!("1 is unread") };
+    assert!(until > read + ms(2.0 + PERIOD_MS) && until < read + ms(12.0 + PERIOD_MS), "{:?}", until - read);
+    presenter.handle_frame(3, read + ms(6.0));
+    assert_eq!(presenter.poll(read + ms(6.0)), PresentOutput::WaitUntil(until));
+    presenter.handle_reader(ReaderEvent::Read, read + ms(PERIOD_MS));
+    assert_eq!(presenter.poll(read + ms(PERIOD_MS)), PresentOutput::Write(3));
+    presenter.handle_written(read + ms(PERIOD_MS), read + ms(PERIOD_MS + 0.1));
+    let stats = presenter.stats();
+    assert_eq!((stats.frames_in, stats.frames_out, stats.dropped, stats.possible_tears), (3, 2, 1, 0));
+}
+
+#[test]
+fn without_a_reader_every_frame_is_written_at_once() {
+    for (event, in_use) in [(ReaderEvent::Closed, Some(false)), (ReaderEvent::Unknown, None)] {
+        let (mut presenter, read) = with_reader();
+        presenter.handle_reader(event, read);
+        for n in 0..10 {
+            write(&mut presenter, n, read + ms(f64::from(n) * 10.0));
+        }
+        assert_eq!(presenter.stats().in_use, in_use);
+        assert_eq!(presenter.stats().dropped, 0);
+    }
+}
+
+#[test]
+fn read_found_after_a_write_is_a_possible_tear_and_does_not_count_as_read() {
+    for found_before_written in [true, false] {
+        let (mut presenter, read) = with_reader();
+        let started = read + ms(30.5);
+        presenter.handle_frame(1, started);
+        assert_eq!(presenter.poll(started), PresentOutput::Write(1));
+        let ended = started + ms(2.5);
+        if found_before_written {
+            presenter.handle_reader(ReaderEvent::Read, ended);
+        }
+        presenter.handle_written(started, ended);
+        if !found_before_written {
+            presenter.handle_reader(ReaderEvent::Read, ended + ms(0.3));
+        }
+        assert_eq!(presenter.stats().possible_tears, 1);
+        presenter.handle_frame(2, ended + ms(3.0));
+        assert!(matches!(presenter.poll(ended + ms(3.0)), PresentOutput::WaitUntil(_)), "1 was not seen whole");
+    }
+}
+
+#[test]
+fn pause_is_black_within_a_frame_time_and_resume_shows_the_next_frame() {
+    for offset_ms in [0.0, 10.0, 31.0, 33.0] {
+        let (mut presenter, read) = with_reader();
+        write(&mut presenter, 1, read);
+        let now = read + ms(offset_ms);
+        presenter.handle_pause();
+        let black_at = match presenter.poll(now) {
+            PresentOutput::WriteBlack => now,
+            PresentOutput::WaitUntil(until) => {
+                assert_eq!(presenter.poll(until), PresentOutput::WriteBlack);
+                until
+            }
+            other @ (PresentOutput::Idle | PresentOutput::Write(_)) => panic!("{other:?}"),
+        };
+        assert!(black_at - now < ms(PERIOD_MS));
+        presenter.handle_written(black_at, black_at);
+        presenter.handle_frame(2, black_at);
+        assert_eq!(presenter.poll(black_at), PresentOutput::Idle);
+        presenter.handle_resume();
+        assert_eq!(presenter.poll(black_at), PresentOutput::Idle, "nothing old is shown");
+        write(&mut presenter, 3, read + ms(PERIOD_MS + 10.0));
+        let stats = presenter.stats();
+        assert_eq!((stats.withheld, stats.dropped, stats.frames_out), (1, 0, 2));
+    }
+}
+
+#[test]
+fn lost_source_is_black_once_and_a_new_one_shows_at_once() {
+    let (mut presenter, read) = with_reader();
+    write(&mut presenter, 1, read + ms(1.0));
+    presenter.handle_frame(2, read + ms(2.0));
+    presenter.handle_blackout();
+    assert_eq!(presenter.poll(read + ms(2.0)), PresentOutput::WriteBlack);
+    assert_eq!(presenter.poll(read + ms(2.0)), PresentOutput::Idle, "being written");
+    presenter.handle_written(read + ms(2.0), read + ms(2.1));
+    assert_eq!(presenter.poll(read + ms(3.0)), PresentOutput::Idle);
+    assert_eq!(presenter.stats().dropped, 1);
+    write(&mut presenter, 3, read + ms(4.0));
+}
