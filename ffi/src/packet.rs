@@ -131,6 +131,11 @@ impl PayloadBuilder {
         Self(BytesMut::with_capacity(bytes + Payload::PADDING))
     }
 
+    /// Makes room for `bytes` more bytes and the padding, so that gathering them neither allocates nor moves what is there.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.0.reserve(bytes + Payload::PADDING);
+    }
+
     /// Appends `bytes`.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);

@@ -1,0 +1,208 @@
+//! Program specific information (ISO/IEC 13818-1, 2.4.4): sections, their checksum, PAT and PMT.
+
+use super::cell::{Cell, Continuity, Order};
+
+/// Gathers the sections of one PID.
+#[derive(Debug, Default)]
+pub(super) struct Sections {
+    continuity: Continuity,
+    buffer: Vec<u8>,
+    collecting: bool,
+}
+
+impl Sections {
+    /// Takes a transport packet and calls `each` with every section that it completes.
+    pub(super) fn push(&mut self, cell: &Cell<'_>, mut each: impl FnMut(&[u8])) {
+        match self.continuity.check(cell) {
+            Order::Duplicate => return,
+            Order::Gap | Order::Jump => self.collecting = false,
+            Order::Next => {}
+        }
+        let Some(mut payload) = cell.payload else { return };
+        if cell.starts {
+            let Some((&pointer, rest)) = payload.split_first() else { return };
+            let Some((tail, rest)) = rest.split_at_checked(usize::from(pointer)) else {
+                self.collecting = false;
+                return;
+            };
+            self.append(tail, &mut each);
+            self.buffer.clear();
+            self.collecting = true;
+            payload = rest;
+        }
+        self.append(payload, &mut each);
+    }
+
+    fn append(&mut self, bytes: &[u8], each: &mut impl FnMut(&[u8])) {
+        if !self.collecting {
+            return;
+        }
+        self.buffer.extend_from_slice(bytes);
+        let mut from = 0;
+        while let [table_id, high, low, ..] = self.buffer[from..] {
+            let bytes = 3 + (usize::from(high & 0x0f) << 8 | usize::from(low));
+            if table_id == STUFFING_TABLE || bytes > SECTION_MAX_BYTES {
+                self.collecting = false;
+                return;
+            }
+            let Some(section) = self.buffer.get(from..from + bytes) else { break };
+            each(section);
+            from += bytes;
+        }
+        self.buffer.drain(..from);
+    }
+}
+
+/// The part of a section that PAT and PMT share.
+struct Table<'a> {
+    /// `transport_stream_id` or `program_number`.
+    id: u16,
+    last_number: u8,
+    body: &'a [u8],
+}
+
+impl<'a> Table<'a> {
+    fn parse(section: &'a [u8], table_id: u8) -> Result<Option<Self>, Malformed> {
+        if section.first() != Some(&table_id) {
+            return Ok(None);
+        }
+        // The checksum over a section with its checksum is 0.
+        if section.len() < 12 || section[1] & 0x80 == 0 || crc32(section) != 0 {
+            return Err(Malformed);
+        }
+        let is_current = section[5] & 1 != 0;
+        let body = &section[8..section.len() - 4];
+        Ok(is_current.then_some(Self { id: u16::from_be_bytes([section[3], section[4]]), last_number: section[7], body }))
+    }
+}
+
+/// A section that its checksum or its structure gives away.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Malformed;
+
+/// One section of the program association table.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Pat {
+    /// Whether this section is the whole table.
+    pub(super) is_whole: bool,
+    /// Program numbers and the PIDs of their maps.
+    pub(super) programs: Vec<(u16, u16)>,
+}
+
+impl Pat {
+    /// Parses a section; nothing when it is another table or not in force yet.
+    pub(super) fn parse(section: &[u8]) -> Result<Option<Self>, Malformed> {
+        let Some(table) = Table::parse(section, 0x00)? else { return Ok(None) };
+        let programs = table.body.chunks_exact(4).map(|entry| (u16::from_be_bytes([entry[0], entry[1]]), pid(entry[2], entry[3])));
+        // Program 0 is the network information table.
+        Ok(Some(Self { is_whole: table.last_number == 0, programs: programs.filter(|&(number, _)| number != 0).collect() }))
+    }
+}
+
+/// A program map.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Pmt {
+    pub(super) program: u16,
+    /// Stream types and PIDs.
+    pub(super) streams: Vec<(u8, u16)>,
+}
+
+impl Pmt {
+    /// Parses a section; nothing when it is another table or not in force yet.
+    pub(super) fn parse(section: &[u8]) -> Result<Option<Self>, Malformed> {
+        let Some(table) = Table::parse(section, 0x02)? else { return Ok(None) };
+        let mut rest = skip_descriptors(table.body.get(2..).ok_or(Malformed)?)?;
+        let mut streams = Vec::new();
+        while let [stream_type, high, low, descriptors @ ..] = rest {
+            streams.push((*stream_type, pid(*high, *low)));
+            rest = skip_descriptors(descriptors)?;
+        }
+        Ok(Some(Self { program: table.id, streams }))
+    }
+}
+
+fn skip_descriptors(bytes: &[u8]) -> Result<&[u8], Malformed> {
+    let [high, low, rest @ ..] = bytes else { return Err(Malformed) };
+    rest.get((usize::from(high & 0x0f) << 8 | usize::from(*low))..).ok_or(Malformed)
+}
+
+fn pid(high: u8, low: u8) -> u16 {
+    u16::from(high & 0x1f) << 8 | u16::from(low)
+}
+
+/// Writes a section of `table_id` around `body`, checksum included, for tables of one section that never change.
+pub(super) fn section(table_id: u8, id: u16, body: &[u8]) -> Vec<u8> {
+    let length = 5 + body.len() + 4;
+    let mut section = vec![table_id, 0xb0 | (length >> 8) as u8 & 0x0f, length as u8];
+    section.extend(id.to_be_bytes());
+    // Version 0, in force; section 0 of 0.
+    section.extend([0xc1, 0, 0]);
+    section.extend(body);
+    section.extend(crc32(&section).to_be_bytes());
+    section
+}
+
+/// The checksum of annex A: CRC-32/MPEG-2.
+pub(super) fn crc32(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(u32::MAX, |crc, &byte| crc << 8 ^ CRC[usize::from((crc >> 24) as u8 ^ byte)])
+}
+
+const CRC: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        let mut crc = (at as u32) << 24;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000_0000 != 0 { crc << 1 ^ 0x04c1_1db7 } else { crc << 1 };
+            bit += 1;
+        }
+        table[at] = crc;
+        at += 1;
+    }
+    table
+};
+
+/// What fills the rest of a packet after its last section.
+const STUFFING_TABLE: u8 = 0xff;
+/// The largest PAT or PMT section (2.4.4.5, 2.4.4.9: `section_length` at most 1021).
+const SECTION_MAX_BYTES: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crc_is_that_of_the_catalogue() {
+        assert_eq!(crc32(b"123456789"), 0x0376_e6e7);
+    }
+
+    #[test]
+    fn tables_come_back_as_written() {
+        let pat = section(0x00, 1, &[0, 0, 0xe0, 0x10, 0, 1, 0xf0, 0x00, 0, 2, 0xe1, 0x23]);
+        assert_eq!(Pat::parse(&pat), Ok(Some(Pat { is_whole: true, programs: vec![(1, 0x1000), (2, 0x123)] })));
+        let pmt = section(0x02, 7, &[0xe1, 0, 0xf0, 2, 9, 0, 0x1b, 0xe1, 0, 0xf0, 1, 0, 0x0f, 0xe1, 1, 0xf0, 0]);
+        assert_eq!(Pmt::parse(&pmt), Ok(Some(Pmt { program: 7, streams: vec![(0x1b, 0x100), (0x0f, 0x101)] })));
+        assert_eq!(Pmt::parse(&pat), Ok(None), "another table");
+    }
+
+    #[test]
+    fn any_flipped_bit_or_missing_byte_is_noticed() {
+        let pmt = section(0x02, 7, &[0xe1, 0, 0xf0, 2, 9, 0, 0x1b, 0xe1, 0, 0xf0, 1, 0]);
+        for bit in 8..pmt.len() * 8 {
+            let mut flipped = pmt.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Pmt::parse(&flipped), Err(Malformed), "bit {bit}");
+        }
+        for bytes in 1..pmt.len() {
+            assert_eq!(Pmt::parse(&pmt[..bytes]), Err(Malformed), "{bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn descriptors_past_the_section_are_malformed() {
+        for body in [&[0xe1, 0, 0xf0, 9][..], &[0xe1], &[0xe1, 0, 0xf0, 0, 0x1b, 0xe1, 0, 0xff, 0xff]] {
+            assert_eq!(Pmt::parse(&section(0x02, 1, body)), Err(Malformed), "{body:?}");
+        }
+    }
+}
