@@ -1,1 +1,25 @@
-//! The binary `crosspoint`: sockets, worker threads, HTTP, pages.
+//! The binary `crosspoint`: configuration, sockets, worker threads, HTTP and WebSocket, the pages.
+//!
+//! [`run`] is the whole life of the process between its command line and its exit. One thread, the network thread, owns every socket
+//! and the [`app::App`]; a connection goes left to right and each room knows only the next one:
+//!
+//! ```text
+//! net (accept, sniff) ─▶ http (who may call, route, JSON) ─▶ app (what runs)
+//!                                       └─ upgrade ─▶ ws (one writer owns a socket) ─▶ app
+//! ```
+
+pub mod app;
+pub mod config;
+pub mod log;
+pub mod runtime;
+pub mod shutdown;
+pub mod wrapper;
+
+mod error;
+mod http;
+mod net;
+mod serve;
+pub mod ws;
+
+pub use error::Error;
+pub use serve::{Ready, run, serve};

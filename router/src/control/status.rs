@@ -40,6 +40,8 @@ pub struct InputStatus {
 pub struct InputStats {
     /// Whether a page has the camera open; nothing when the kernel cannot tell.
     pub camera_in_use: Option<bool>,
+    /// Whether someone records the microphone; nothing when the sound server cannot tell.
+    pub microphone_in_use: Option<bool>,
     /// Frames decoded.
     pub frames_in: u64,
     /// Frames written to the camera.
@@ -89,6 +91,14 @@ pub struct Refusal {
     pub kind: RefusalKind,
     /// What was wrong and what would be right, in lower case.
     pub message: String,
+}
+
+impl Refusal {
+    /// Makes a refusal from its kind and its words.
+    #[must_use]
+    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
 }
 
 /// The kinds of [`Refusal`].

@@ -1,0 +1,44 @@
+//! Why the server cannot start.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What keeps `crosspoint` from running, in words for who started it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("listening on {address} (--listen): {cause}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// The ready file cannot be written.
+    #[error("writing the ready file {path} (--ready-file): {cause}", path = path.display())]
+    ReadyFile {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// The runtime cannot be made.
+    #[error("starting the runtime: {0}")]
+    Runtime(io::Error),
+    /// The signal handlers cannot be installed.
+    #[error("listening for signals: {0}")]
+    Signals(io::Error),
+    /// The kernel or a filter refuses io_uring, and it was asked for by name.
+    #[error("io_uring is refused here ({0}): use --io auto or --io epoll")]
+    UringRefused(io::Error),
+    /// A camera that this build cannot write.
+    #[error("--camera v4l2 is not there yet: use --camera file or --camera auto")]
+    V4l2,
+    /// The wrapper cannot be written or printed.
+    #[error("writing the browser wrapper: {0}")]
+    Wrapper(io::Error),
+    /// The wrapper's path cannot be given to Chromium.
+    #[error("{path} has a space in it, and Chromium splits --utility-cmd-prefix at spaces: choose another path", path = .0.display())]
+    WrapperPath(PathBuf),
+}

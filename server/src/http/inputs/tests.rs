@@ -1,0 +1,147 @@
+use std::time::{Duration, UNIX_EPOCH};
+
+use crosspoint_ffi::VideoFormat;
+use crosspoint_router::control::InputStats;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::http::body::parse;
+
+fn outcome(body: &str) -> u16 {
+    parse(body.as_bytes()).and_then(spec).map_or_else(|failure| failure.status.as_u16(), |_| 200)
+}
+
+#[test]
+fn configures_are_told_apart() {
+    let cases = [
+        ("", 400),
+        ("null", 400),
+        (r#"{"video":"#, 400),
+        (r#"{"video":{"type":"socket"}}"#, 200),
+        (r#"{"video":{"type":"Socket","format":"MPEGTS","width":640,"height":360,"frame_rate":30}}"#, 200),
+        (r#"{"video":null,"audio":{"type":"socket","format":"mp3","destination":"SPEAKER"},"start_paused":true}"#, 200),
+        (r#"{"video":{}}"#, 400),
+        (r#"{"video":{"type":"camera"}}"#, 400),
+        (r#"{"video":{"type":"socket","format":"ivf"}}"#, 400),
+        (r#"{"video":{"type":"socket","colour":1}}"#, 400),
+        (r#"{"video":{"type":"socket","width":-2}}"#, 400),
+        (r#"{"video":{"type":"socket","width":640.5}}"#, 400),
+        (r#"{"videos":{"type":"socket"}}"#, 400),
+        (r#"{"audio":{"type":"socket","format":"wav"}}"#, 400),
+        (r#"{"audio":{"type":"socket","destination":"headphones"}}"#, 400),
+        (r#"{"audio":{"type":"socket","format":"mpegts"}}"#, 501),
+        (r#"{"video":{"type":"stream"}}"#, 400),
+        (r#"{"video":{"type":"file","url":" "}}"#, 400),
+        (r#"{"video":{"type":"file","url":"/a.mp4","loop":true}}"#, 501),
+        (r#"{"video":{"type":"stream","url":"http://example.com/a.m3u8"}}"#, 501),
+        (r#"{"video":{"type":"webrtc"},"audio":{"type":"webrtc"}}"#, 501),
+        (r#"{"video":{"type":"webrtc","format":"mp4"}}"#, 400),
+        (r#"{"video":{"type":"webrtc"},"audio":{"type":"tape"}}"#, 400),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(outcome(body), expected, "{body}");
+    }
+}
+
+fn written(status: InputStatus) -> String {
+    let camera = Path::new("/dev/shm/crosspoint/HD Webcam.y4m");
+    serde_json::to_string(&super::status(status, "localhost:10001", Some(camera), Path::new("/dev/video0"))).unwrap()
+}
+
+/// The value as text, and its keys in the order in which they were written.
+fn keys(text: &str) -> Vec<String> {
+    let mut depth = 0;
+    let mut keys = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}', '"']) {
+        let (mark, after) = (rest.as_bytes()[at], &rest[at + 1..]);
+        rest = after;
+        match mark {
+            b'{' => depth += 1,
+            b'}' => depth -= 1,
+            _ => {
+                let end = after.find('"').unwrap();
+                rest = &after[end + 1..];
+                if depth == 1 && rest.starts_with(':') {
+                    keys.push(after[..end].to_owned());
+                }
+            }
+        }
+    }
+    keys
+}
+
+fn canvas() -> VideoFormat {
+    VideoFormat::new(1280, 720, 30).unwrap()
+}
+
+#[test]
+fn running_status_is_the_specifications() {
+    let video = VideoInput { source: VideoSource::Socket, width: None, height: None, frame_rate: None };
+    let audio = AudioInput { source: AudioSource::Socket, destination: AudioDestination::Microphone };
+    let text = written(InputStatus {
+        state: InputState::Running,
+        spec: Some(InputSpec { video: Some(video), audio: Some(audio), start_paused: false }),
+        canvas: canvas(),
+        started_at: Some(UNIX_EPOCH + Duration::from_secs(1_765_368_000)),
+        last_error: None,
+        stats: InputStats { camera_in_use: Some(true), fps: 29.5, latency_p50_ms: Some(1.5), video_publishers: 1, ..InputStats::default() },
+    });
+    let order = [
+        "state",
+        "mode",
+        "video_device",
+        "audio_sink",
+        "microphone_source",
+        "video_file",
+        "video",
+        "audio",
+        "started_at",
+        "last_error",
+        "ingest",
+        "stats",
+    ];
+    assert_eq!(keys(&text), order);
+    assert_eq!(
+        serde_json::from_str::<Value>(&text).unwrap(),
+        json!({
+            "state": "running",
+            "mode": "virtual-file",
+            "video_device": "/dev/video0",
+            "audio_sink": "audio_input",
+            "microphone_source": "audio_input.monitor",
+            "video_file": "/dev/shm/crosspoint/HD Webcam.y4m",
+            "video": {"type": "socket", "format": "mpegts", "width": 1280, "height": 720, "frame_rate": 30},
+            "audio": {"type": "socket", "format": "mp3", "destination": "microphone"},
+            "started_at": "2025-12-10T12:00:00Z",
+            "last_error": null,
+            "ingest": {
+                "video": {"protocol": "socket", "format": "mpegts", "url": "ws://localhost:10001/input/devices/virtual/socket/video"},
+                "audio": {
+                    "protocol": "socket", "format": "mp3", "destination": "microphone",
+                    "url": "ws://localhost:10001/input/devices/virtual/socket/audio"
+                }
+            },
+            "stats": {
+                "camera_in_use": true, "microphone_in_use": null, "frames_in": 0, "frames_out": 0, "frames_dropped": 0,
+                "possible_tears": 0, "bad_units": 0, "fps": 29.5, "latency_ms": {"p50": 1.5, "p99": null},
+                "video_publishers": 1, "audio_publishers": 0
+            }
+        })
+    );
+}
+
+#[test]
+fn idle_status_leaves_out_what_has_no_value() {
+    let text = written(InputStatus {
+        state: InputState::Idle,
+        spec: None,
+        canvas: canvas(),
+        started_at: None,
+        last_error: None,
+        stats: InputStats::default(),
+    });
+    let order = ["state", "mode", "video_device", "audio_sink", "microphone_source", "video_file", "last_error", "stats"];
+    assert_eq!(keys(&text), order);
+    assert!(text.starts_with(r#"{"state":"idle","mode":"virtual-file""#) && text.contains(r#""last_error":null"#), "{text}");
+}

@@ -1,0 +1,217 @@
+//! The HTTP front end: who may call, which call it is, and what it answers.
+
+mod access;
+mod api;
+mod body;
+mod failure;
+mod inputs;
+mod pages;
+mod route;
+mod streams;
+mod time;
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crosspoint_router::control::{InputStatus, StreamId};
+use fastwebsockets::upgrade;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::net::TcpStream;
+
+use self::access::{Access, Caller};
+use self::failure::Failure;
+use self::route::{Miss, Route};
+use crate::app::App;
+use crate::config::Config;
+use crate::shutdown::Shutdown;
+use crate::ws::{Purpose, Socket};
+
+/// What every call answers with.
+type Answer = Full<Bytes>;
+
+/// Where HTTP connections come in.
+pub(crate) struct Door {
+    app: App,
+    access: Access,
+}
+
+/// What a socket is opened for.
+enum Attach {
+    PublishAudio,
+    PublishVideo,
+    View(StreamId),
+}
+
+impl Door {
+    /// Makes the door to `app`; `port` is the one that is listened on.
+    pub(crate) fn new(app: App, config: &Config, port: u16) -> Self {
+        Self { app, access: Access::new(config, port) }
+    }
+
+    /// Serves one connection until it ends or is upgraded. When the end is asked for, the call that is being answered is the last.
+    pub(crate) async fn serve(self: Rc<Self>, stream: TcpStream, mut shutdown: Shutdown) {
+        let here = shutdown.clone();
+        let service = service_fn(move |request| {
+            let (door, here) = (self.clone(), here.clone());
+            async move { Ok::<_, Infallible>(door.answer(request, here).await) }
+        });
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEADERS);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = shutdown.requested() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "HTTP connection lost");
+        }
+    }
+
+    /// Answers whatever comes; an error is an answer, too.
+    async fn answer(&self, mut request: Request<Incoming>, here: Shutdown) -> Response<Answer> {
+        let route = Route::find(request.method(), request.uri().path());
+        let is_page = route.as_ref().is_ok_and(Route::is_page);
+        let caller = match self.access.check(request.method(), request.uri(), request.headers(), is_page) {
+            Ok(caller) => caller,
+            Err(failure) => return failure.into_response(),
+        };
+        let mut response = match route {
+            Ok(route) => self.call(route, &caller, &mut request, here).await.unwrap_or_else(Failure::into_response),
+            Err(Miss::Method(allow)) if request.method() == Method::OPTIONS => options(allow, &caller),
+            Err(Miss::Method(allow)) => {
+                let message = format!("this path takes {}", allow.trim_end_matches(", OPTIONS"));
+                Failure::new(StatusCode::METHOD_NOT_ALLOWED, message).with(header::ALLOW, allow).into_response()
+            }
+            Err(Miss::Path) => Failure::new(StatusCode::NOT_FOUND, "there is nothing at this path").into_response(),
+        };
+        if let Some(origin) = caller.origin {
+            let headers = response.headers_mut();
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(header::VARY, HeaderValue::from_static("origin"));
+        }
+        response
+    }
+
+    async fn call(
+        &self,
+        route: Route,
+        caller: &Caller,
+        request: &mut Request<Incoming>,
+        here: Shutdown,
+    ) -> Result<Response<Answer>, Failure> {
+        let app = &self.app;
+        match route {
+            Route::Asset(asset) => Ok(pages::asset(asset)),
+            Route::Configure => {
+                let spec = inputs::spec(body::parse(&body::read(request.body_mut()).await?)?)?;
+                Ok(self.status(app.configure(spec)?, caller))
+            }
+            Route::InputStatus => Ok(self.status(app.input_status(), caller)),
+            Route::Later => Err(Failure::later(request.uri().path())),
+            Route::ListStreams => {
+                let list: Vec<_> = app.streams().into_iter().map(streams::info).collect();
+                Ok(json(StatusCode::OK, &list))
+            }
+            Route::Livez | Route::Readyz => Ok(json(StatusCode::OK, &api::Empty {})),
+            Route::Pause => Ok(self.status(app.pause()?, caller)),
+            Route::PublishAudio => self.attach(Attach::PublishAudio, request, here),
+            Route::PublishVideo => self.attach(Attach::PublishVideo, request, here),
+            Route::Resume => Ok(self.status(app.resume()?, caller)),
+            Route::StartStream => {
+                let spec = streams::spec(body::parse(&body::read(request.body_mut()).await?)?)?;
+                Ok(json(StatusCode::CREATED, &streams::info(app.start_stream(spec)?)))
+            }
+            Route::StopInputs => Ok(self.status(app.stop_inputs(), caller)),
+            Route::StopStream => {
+                let id = streams::stop(body::parse(&body::read(request.body_mut()).await?)?)?;
+                app.stop_stream(id)?;
+                Ok(json(StatusCode::OK, &api::Empty {}))
+            }
+            Route::ViewStream(id) => self.attach(Attach::View(id), request, here),
+            Route::Watch(_) => Ok(pages::watch()),
+        }
+    }
+
+    /// Answers an upgrade, and hands the socket to the app once the answer is written.
+    fn attach(&self, attach: Attach, request: &mut Request<Incoming>, here: Shutdown) -> Result<Response<Answer>, Failure> {
+        check_upgrade(request)?;
+        let purpose = match &attach {
+            Attach::PublishAudio => self.app.may_publish_audio().map(|()| Purpose::Publish),
+            Attach::PublishVideo => self.app.may_publish_video().map(|()| Purpose::Publish),
+            Attach::View(id) => self.app.may_view(id).map(|()| Purpose::View),
+        }?;
+        let (response, upgrade) = upgrade::upgrade(request).map_err(|error| Failure::bad(error.to_string().to_lowercase()))?;
+        let app = self.app.clone();
+        tokio::task::spawn_local(async move {
+            // Held so that the end waits for this socket's close frame.
+            let _here = here;
+            let socket = match Socket::accept(upgrade, purpose).await {
+                Ok(socket) => socket,
+                Err(error) => return tracing::debug!(%error, "upgrading"),
+            };
+            match attach {
+                Attach::PublishAudio => app.publish_audio(socket).await,
+                Attach::PublishVideo => app.publish_video(socket).await,
+                Attach::View(id) => app.view_stream(id, socket).await,
+            }
+        });
+        Ok(response.map(|_| Answer::default()))
+    }
+
+    fn status(&self, status: InputStatus, caller: &Caller) -> Response<Answer> {
+        let status = inputs::status(status, &caller.authority, self.app.camera_file(), self.app.camera_device());
+        json(StatusCode::OK, &status)
+    }
+}
+
+/// How long a request's head may take; an idle connection is closed after that, too.
+const HEADERS: Duration = Duration::from_secs(60);
+
+/// Refuses what is no WebSocket upgrade in a version that we speak.
+fn check_upgrade(request: &Request<Incoming>) -> Result<(), Failure> {
+    if *request.method() != Method::GET || !upgrade::is_upgrade_request(request) {
+        let failure = Failure::new(StatusCode::UPGRADE_REQUIRED, "this path speaks websocket only: ask with an upgrade");
+        return Err(failure.with(header::UPGRADE, "websocket"));
+    }
+    if request.headers().get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        let failure = Failure::new(StatusCode::UPGRADE_REQUIRED, "sec-websocket-version must be 13");
+        return Err(failure.with(header::SEC_WEBSOCKET_VERSION, "13"));
+    }
+    Ok(())
+}
+
+/// Answers OPTIONS; with another origin's leave it is a CORS preflight.
+fn options(allow: &'static str, caller: &Caller) -> Response<Answer> {
+    let mut response = Response::new(Answer::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    if caller.origin.is_some() {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type"));
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+    response
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response<Answer> {
+    let text = serde_json::to_vec(body).expect("our own types have no maps with keys that are no strings");
+    let mut response = Response::new(Answer::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,67 @@
+//! Why a socket is over.
+
+use fastwebsockets::WebSocketError;
+
+/// How a socket ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// We close it, and say why.
+    Close(Close),
+    /// The peer closed it or vanished: there is nobody to tell.
+    Gone,
+}
+
+/// A close code and its words.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Close {
+    /// The code: RFC 6455, 7.4, or one of ours in 4000…4999.
+    pub code: u16,
+    /// The words, at most 123 bytes.
+    pub reason: &'static str,
+}
+
+impl Close {
+    /// The server ends.
+    pub const GOING_AWAY: Self = Self { code: 1001, reason: "the server ends" };
+    /// Another publisher took over.
+    pub const TAKEN_OVER: Self = Self { code: 4409, reason: "another publisher took over" };
+    /// The track is configured as something else now, or off.
+    pub const RECONFIGURED: Self = Self { code: 4410, reason: "this input is not configured any more" };
+    /// The stream was stopped.
+    pub const STOPPED: Self = Self { code: 4410, reason: "the stream was stopped" };
+
+    pub(super) const PROTOCOL: Self = Self { code: 1002, reason: "that is not WebSocket" };
+    pub(super) const NOT_TEXT: Self = Self { code: 1007, reason: "text that is not UTF-8" };
+    pub(super) const TOO_BIG: Self = Self { code: 1009, reason: "a message is at most 16 MiB" };
+}
+
+impl From<WebSocketError> for End {
+    fn from(error: WebSocketError) -> Self {
+        match error {
+            WebSocketError::FrameTooLarge | WebSocketError::PingFrameTooLarge => Self::Close(Close::TOO_BIG),
+            WebSocketError::InvalidUTF8 => Self::Close(Close::NOT_TEXT),
+            WebSocketError::ConnectionClosed
+            | WebSocketError::HTTPError(_)
+            | WebSocketError::IoError(_)
+            | WebSocketError::UnexpectedEOF => Self::Gone,
+            WebSocketError::ControlFrameFragmented
+            | WebSocketError::InvalidCloseCode
+            | WebSocketError::InvalidCloseFrame
+            | WebSocketError::InvalidConnectionHeader
+            | WebSocketError::InvalidContinuationFrame
+            | WebSocketError::InvalidFragment
+            | WebSocketError::InvalidSecWebsocketVersion
+            | WebSocketError::InvalidStatusCode(_)
+            | WebSocketError::InvalidUpgradeHeader
+            | WebSocketError::InvalidValue
+            | WebSocketError::MissingSecWebSocketKey
+            | WebSocketError::ReservedBitsNotZero => Self::Close(Close::PROTOCOL),
+        }
+    }
+}
+
+impl From<Close> for End {
+    fn from(close: Close) -> Self {
+        Self::Close(close)
+    }
+}

@@ -1,0 +1,196 @@
+//! WebSocket connections after their upgrade: one owner reads, answers pings, writes and closes.
+
+mod close;
+mod wire;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+pub use close::{Close, End};
+use fastwebsockets::upgrade::UpgradeFut;
+use fastwebsockets::{Frame, OpCode, Payload, Role, WebSocket, WebSocketError};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+pub use wire::Wire;
+
+/// The server's end of one WebSocket.
+///
+/// A message in fragments is handed on fragment by fragment: what publishers send is a stream of bytes whose chunks mean nothing, so
+/// nothing waits for the last fragment and nothing is gathered.
+///
+/// Copies: 0 (a frame's payload is split off the buffer that it was read into).
+pub struct Socket {
+    frames: WebSocket<Wire>,
+    fragments: Fragments,
+}
+
+/// What a peer sent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Message {
+    /// A binary message, or the next fragment of one.
+    Binary(Bytes),
+    /// A text message, or a fragment of one; nobody sends us text that means anything.
+    Text,
+}
+
+/// What a socket is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Purpose {
+    /// The peer sends media.
+    Publish,
+    /// The peer receives media.
+    View,
+}
+
+impl Socket {
+    /// Waits for the upgrade's answer to be written, and takes the connection over from HTTP.
+    ///
+    /// # Errors
+    /// When the peer is gone before that.
+    pub(crate) async fn accept(upgrade: UpgradeFut, purpose: Purpose) -> Result<Self, WebSocketError> {
+        let upgraded = upgrade.await?.into_inner().into_inner();
+        let parts = upgraded.downcast::<TokioIo<TcpStream>>().expect("connections are served over TokioIo<TcpStream> only");
+        let tcp = parts.io.into_inner();
+        match purpose {
+            Purpose::Publish => {
+                rustix::net::sockopt::set_socket_recv_buffer_size(&tcp, PUBLISHER_RECEIVE_BYTES).map_err(std::io::Error::from)?
+            }
+            Purpose::View => {}
+        }
+        let mut frames = WebSocket::after_handshake(Wire::new(tcp, parts.read_buf), Role::Server);
+        // Its limit is exclusive and counts single frames only; `Fragments` counts messages.
+        frames.set_max_message_size(MAX_MESSAGE_BYTES + 1);
+        Ok(Self { frames, fragments: Fragments::default() })
+    }
+
+    /// Waits for the next message or fragment; pings are answered meanwhile.
+    ///
+    /// Not cancel safe: a read that was given up may have taken half a frame. Give it up only to end the socket.
+    ///
+    /// # Errors
+    /// When the socket is over: hand the reason to [`Socket::end`].
+    pub async fn next(&mut self) -> Result<Message, End> {
+        loop {
+            let Frame { fin, opcode, payload, .. } = self.frames.read_frame().await?;
+            match opcode {
+                OpCode::Close => return Err(End::Gone),
+                OpCode::Ping | OpCode::Pong => {}
+                OpCode::Binary | OpCode::Continuation | OpCode::Text => {
+                    return Ok(match self.fragments.check(fin, opcode, payload.len())? {
+                        Kind::Binary => Message::Binary(into_bytes(payload)),
+                        Kind::Text => Message::Text,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Writes a text message. Cancelled, it may leave half a frame behind.
+    ///
+    /// # Errors
+    /// When the peer is gone.
+    pub async fn send_text(&mut self, text: &str) -> Result<(), End> {
+        Ok(self.frames.write_frame(Frame::text(Payload::Borrowed(text.as_bytes()))).await?)
+    }
+
+    /// Writes a binary message. Cancelled, it may leave half a frame behind.
+    ///
+    /// # Errors
+    /// When the peer is gone.
+    pub async fn send_binary(&mut self, bytes: &[u8]) -> Result<(), End> {
+        Ok(self.frames.write_frame(Frame::binary(Payload::Borrowed(bytes))).await?)
+    }
+
+    /// Ends the socket; a peer that is there is told why.
+    pub async fn end(self, end: End) {
+        match end {
+            End::Gone => {}
+            // A peer that reads nothing is not told.
+            End::Close(close) => drop(tokio::time::timeout(FAREWELL, self.close(close)).await),
+        }
+    }
+
+    /// The bare connection, for whoever writes ready-made frames to it from now on.
+    #[must_use]
+    pub fn into_wire(self) -> Wire {
+        self.frames.into_inner()
+    }
+
+    /// Sends the close frame, then reads and forgets until the peer closes, too: a connection closed over unread bytes is reset, and the
+    /// reset overtakes the close frame.
+    async fn close(mut self, close: Close) -> Result<(), WebSocketError> {
+        self.frames.write_frame(Frame::close(close.code, close.reason.as_bytes())).await?;
+        let mut wire = self.frames.into_inner();
+        wire.shutdown().await?;
+        let mut scratch = vec![0; 16 << 10];
+        while wire.read(&mut scratch).await? > 0 {}
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Binary,
+    Text,
+}
+
+/// The message whose last fragment has not come yet: its kind and its bytes so far.
+#[derive(Debug, Default)]
+struct Fragments(Option<(Kind, usize)>);
+
+impl Fragments {
+    /// Checks that a data frame may come now, and says what it is part of.
+    fn check(&mut self, fin: bool, opcode: OpCode, len: usize) -> Result<Kind, Close> {
+        let (kind, before) = match (opcode, self.0) {
+            (OpCode::Binary, None) => (Kind::Binary, 0),
+            (OpCode::Text, None) => (Kind::Text, 0),
+            (OpCode::Continuation, Some(open)) => open,
+            (OpCode::Binary | OpCode::Close | OpCode::Continuation | OpCode::Ping | OpCode::Pong | OpCode::Text, _) => {
+                return Err(Close::PROTOCOL);
+            }
+        };
+        let total = before + len;
+        if total > MAX_MESSAGE_BYTES {
+            return Err(Close::TOO_BIG);
+        }
+        self.0 = (!fin).then_some((kind, total));
+        Ok(kind)
+    }
+}
+
+fn into_bytes(payload: Payload<'_>) -> Bytes {
+    match payload {
+        Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+        Payload::BorrowedMut(bytes) => Bytes::copy_from_slice(bytes),
+        Payload::Bytes(bytes) => bytes.freeze(),
+        Payload::Owned(bytes) => bytes.into(),
+    }
+}
+
+/// How long a peer may take to read its close frame and close, too.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// The contract's limit.
+const MAX_MESSAGE_BYTES: usize = 16 << 20;
+/// What the kernel may hold of a publisher's media: at 128 kbit/s of MP3 this is 16 s, the default would be minutes.
+const PUBLISHER_RECEIVE_BYTES: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fragments_keep_their_order_and_their_limit() {
+        let mut fragments = Fragments::default();
+        assert_eq!(fragments.check(true, OpCode::Binary, 1), Ok(Kind::Binary));
+        assert_eq!(fragments.check(true, OpCode::Continuation, 1), Err(Close::PROTOCOL));
+
+        assert_eq!(fragments.check(false, OpCode::Text, 0), Ok(Kind::Text));
+        assert_eq!(fragments.check(true, OpCode::Binary, 1), Err(Close::PROTOCOL));
+        assert_eq!(fragments.check(true, OpCode::Continuation, 1), Ok(Kind::Text));
+
+        assert_eq!(fragments.check(false, OpCode::Binary, MAX_MESSAGE_BYTES), Ok(Kind::Binary));
+        assert_eq!(fragments.check(false, OpCode::Continuation, 0), Ok(Kind::Binary));
+        assert_eq!(fragments.check(true, OpCode::Continuation, 1), Err(Close::TOO_BIG));
+    }
+}
