@@ -11,6 +11,7 @@ pub(super) struct Code(i32);
 
 impl Code {
     pub(super) const ACCESS: Self = Self(pa::PA_ERR_ACCESS as i32);
+    pub(super) const INVALID: Self = Self(pa::PA_ERR_INVALID as i32);
     pub(super) const INVALID_SERVER: Self = Self(pa::PA_ERR_INVALIDSERVER as i32);
     pub(super) const NO_ENTITY: Self = Self(pa::PA_ERR_NOENTITY as i32);
 

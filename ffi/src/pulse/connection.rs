@@ -252,7 +252,7 @@ impl Link {
     fn refused(&self) -> Error {
         // SAFETY: our context, freed in drop only.
         let code = unsafe { Code::last(self.context()) };
-        let remedy = if code == Code::INVALID_SERVER { Remedy::Report } else { Remedy::Retry };
+        let remedy = if matches!(code, Code::INVALID | Code::INVALID_SERVER) { Remedy::Report } else { Remedy::Retry };
         Error::new(CONNECTING, remedy, code.to_string())
     }
 

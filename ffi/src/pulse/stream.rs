@@ -107,7 +107,7 @@ impl Stream {
         if self.marks.corked.replace(corked) == corked || !self.check()? {
             return Ok(());
         }
-        *self.timing.borrow_mut() = Timing { next: Instant::now(), interval: FIRST_TIMING };
+        self.timing.borrow_mut().restart();
         // SAFETY: our stream, which is ready.
         let sent = unsafe { send_cork(self.raw(), corked) };
         if sent { Ok(()) } else { Err(self.refused("pausing sound")) }
@@ -129,7 +129,8 @@ impl Stream {
         if sent { Ok(()) } else { Err(self.refused("flushing sound")) }
     }
 
-    /// The library's latency, from the last timing it has and the time since; every call may order a newer one.
+    /// The library's latency, from the last timing it has and the time since; every call may order a newer one, so only who asks
+    /// steadily gets good answers.
     pub(super) fn latency(&self) -> Option<MediaTime> {
         if !self.is_ready() {
             return None;
@@ -153,12 +154,14 @@ impl Stream {
         if now < timing.next {
             return;
         }
+        if now > timing.next + LAST_TIMING {
+            // Nobody has asked for long: what the library estimates from is old.
+            timing.restart();
+        }
         timing.next = now + timing.interval;
         timing.interval = (timing.interval * 2).min(LAST_TIMING);
-        // SAFETY: our stream, which the caller found ready; without a callback there is no userdata.
-        let operation = unsafe { pa::pa_stream_update_timing_info(self.raw(), None, ptr::null_mut()) };
-        // SAFETY: what the library just returned, used nowhere else.
-        unsafe { forget(operation) };
+        // SAFETY: our stream, which the caller found ready.
+        unsafe { send_timing_update(self.raw()) };
     }
 
     fn state(&self) -> pa::pa_stream_state_t {
@@ -168,6 +171,12 @@ impl Stream {
 
     fn userdata(&self) -> *mut c_void {
         ptr::from_ref(&*self.marks).cast_mut().cast()
+    }
+}
+
+impl Timing {
+    fn restart(&mut self) {
+        *self = Self { next: Instant::now(), interval: FIRST_TIMING };
     }
 }
 
@@ -192,9 +201,13 @@ extern "C" fn on_state(stream: *mut pa::pa_stream, to: *mut c_void) {
     marks.signals.run(|| {
         // SAFETY: the library passes the live stream to its callbacks.
         let state = unsafe { pa::pa_stream_get_state(stream) };
-        if state == pa::PA_STREAM_READY && marks.corked.get() {
-            // SAFETY: as above, and it is ready.
-            unsafe { send_cork(stream, true) };
+        if state == pa::PA_STREAM_READY {
+            if marks.corked.get() {
+                // SAFETY: as above, and it is ready.
+                unsafe { send_cork(stream, true) };
+            }
+            // SAFETY: as above.
+            unsafe { send_timing_update(stream) };
         } else if state == pa::PA_STREAM_FAILED {
             // SAFETY: as above; a stream that changes its state is still part of its context.
             let context = unsafe { pa::pa_stream_get_context(stream) };
@@ -218,6 +231,15 @@ unsafe fn send_cork(stream: *mut pa::pa_stream, corked: bool) -> bool {
     let operation = unsafe { pa::pa_stream_cork(stream, i32::from(corked), None, ptr::null_mut()) };
     // SAFETY: what the library just returned, used nowhere else.
     unsafe { forget(operation) }
+}
+
+/// # Safety
+/// `stream` is alive and ready.
+unsafe fn send_timing_update(stream: *mut pa::pa_stream) {
+    // SAFETY: the caller's duty; without a callback there is no userdata.
+    let operation = unsafe { pa::pa_stream_update_timing_info(stream, None, ptr::null_mut()) };
+    // SAFETY: what the library just returned, used nowhere else.
+    unsafe { forget(operation) };
 }
 
 /// Lets an operation go on by itself. Tells whether there is one.

@@ -29,7 +29,7 @@ fn absent_server_is_worth_a_retry_and_nonsense_is_reported() {
     let nobody = format!("unix:{}", dir.path().join("nobody").display());
     let error = Connection::connect(Some(&nobody), "test", soon()).expect_err("nobody listens");
     assert_eq!(error.remedy(), Remedy::Retry, "{error}");
-    let error = Connection::connect(Some("{"), "test", soon()).expect_err("no server string");
+    let error = Connection::connect(Some(""), "test", soon()).expect_err("no server string");
     assert_eq!(error.remedy(), Remedy::Report, "{error}");
 }
 
