@@ -135,7 +135,8 @@ class Picture:
         y = base - round(abs(math.sin(seconds * 3)) * max(base - top, 0))
         patch = luma[y - radius : y + radius + 1, x - radius : x + radius + 1]
         patch[self.ball] = self.shade[self.ball]
-        chroma[:, (y - radius) // 2 : (y + radius) // 2, (x - radius) // 2 : (x + radius) // 2] = np.array([96, 176], np.uint8)[:, None, None]
+        for plane, level in zip(chroma, (96, 176)):
+            plane[(y - radius) // 2 : (y + radius) // 2 + 1, (x - radius) // 2 : (x + radius) // 2 + 1][self.ball[::2, ::2]] = level
         sweep = round(seconds / 4 % 1 * (width - 8))
         luma[self.row : round(height * 0.62), sweep : sweep + 6] = 235
         for cell, white in enumerate(bits(number)):
