@@ -1,0 +1,35 @@
+# One line of help stands behind each target; `make` alone prints them.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test bench loadtest fmt lint doc clean
+
+help: ## Lists these targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+setup: ## Installs what is missing for all the others
+	@deploy/setup
+
+run: ## Shows it all: a browser whose camera and microphone play a clip, its screen at a page to open; Ctrl-C ends it
+	@deploy/run
+
+test: ## Runs every test: the crates' own and the real-peer tests with Chromium, PulseAudio, Xvfb and ffmpeg
+	@.ci/test
+
+bench: setup ## Runs the benchmarks; a report per group comes to lie in target/criterion
+	cargo bench -p crosspoint-benches
+
+loadtest: setup ## Measures load and latency; ARGS="camera-latency --help" chooses what
+	cargo run --release -p crosspoint-loadtest --bin loadtest -- $(ARGS)
+
+fmt: ## Formats the code
+	cargo fmt --all
+
+lint: setup ## Clippy and the crate arrows, warnings as errors
+	cargo clippy --workspace --all-targets -- -D warnings
+	.ci/arrows
+
+doc: setup ## Builds the documentation of the crates, warnings as errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+clean: ## Removes everything that was built or installed inside this folder
+	cargo clean
+	rm -rf .venv samples/node_modules samples/media server/web/node_modules server/e2e/.artifacts

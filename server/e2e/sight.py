@@ -1,0 +1,40 @@
+"""Judges what a page saw of a clip."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Sight:
+    """What was seen of `wanted` frame numbers."""
+
+    wanted: range
+    numbers: list[int]
+    disagreements: int
+    frames: int
+
+    @classmethod
+    def of(cls, log: list[list], wanted: range) -> "Sight":
+        """Judges a page's log: a number counts when it stands at the top and at the bottom of the same frame."""
+        coded = [(top, bottom) for _, top, bottom, _ in log if top is not None or bottom is not None]
+        numbers = [top for top, bottom in coded if top == bottom]
+        return cls(wanted, numbers, len(coded) - len(numbers), len(coded))
+
+    @property
+    def share(self) -> float:
+        """The part of the wanted numbers that was seen."""
+        return len(set(self.numbers) & set(self.wanted)) / len(self.wanted)
+
+    @property
+    def missing(self) -> list[int]:
+        return sorted(set(self.wanted) - set(self.numbers))
+
+    @property
+    def steps_back(self) -> list[tuple[int, int]]:
+        """Neighbours in time of which the later shows the lower number."""
+        return [(a, b) for a, b in zip(self.numbers, self.numbers[1:]) if b < a]
+
+    def assert_whole(self, share: float):
+        assert self.share >= share, f"saw {self.share:.1%} of {len(self.wanted)}, not {self.missing[:40]}"
+        assert not self.steps_back, f"out of order: {self.steps_back}"
+        allowed = max(0.005 * self.frames, 1)
+        assert self.disagreements <= allowed, f"{self.disagreements} of {self.frames} frames show two pictures"

@@ -1,0 +1,221 @@
+"""The camera and the microphone as Chromium's getUserMedia has them."""
+
+import contextlib
+import random
+import threading
+
+import clip
+import pytest
+import wait
+from crosspoint import AUDIO, CAMERA_NAME, SOCKET_AUDIO, SOCKET_VIDEO, VIDEO, send_ahead, send_pictures
+from sight import Sight
+from websockets.exceptions import ConnectionClosed
+
+
+@contextlib.contextmanager
+def live_clip(socket, media: bytes):
+    """Sends a clip in real time from a thread, as long as the body runs."""
+    ended = threading.Event()
+
+    def run():
+        with contextlib.suppress(ConnectionClosed):
+            send_pictures(socket, media, fps=30, stop=ended.is_set)
+
+    sender = threading.Thread(target=run)
+    sender.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        sender.join()
+
+
+def test_page_sees_every_frame_of_a_sender_ahead_of_real_time(crosspoint, camera, clips):
+    media = clips.video(seconds=20)
+    crosspoint.configure(SOCKET_VIDEO)
+    with crosspoint.publisher(VIDEO) as socket:
+        assert socket.greeting == "mpegts"
+        send_ahead(socket, media)
+        camera.until_seen(599, deadline=40)
+    assert camera.check("size") == {"width": 1280, "height": 720}
+    Sight.of(camera.frames(), range(600)).assert_whole(0.98)
+
+
+def test_page_sees_live_frames_that_arrive_with_jitter(crosspoint, camera, clips):
+    media = clips.video(seconds=20)
+    jitter = random.Random(2)
+    crosspoint.configure(SOCKET_VIDEO)
+    with crosspoint.publisher(VIDEO) as socket:
+        send_pictures(socket, media, fps=30, jitter=lambda: jitter.uniform(-0.004, 0.004))
+        camera.until_seen(599)
+    Sight.of(camera.frames(), range(600)).assert_whole(0.95)
+
+
+def test_clip_sent_ten_times_too_fast_plays_in_its_own_time(crosspoint, camera, clips):
+    media = clips.video(seconds=6)
+    crosspoint.configure(SOCKET_VIDEO)
+    with crosspoint.publisher(VIDEO) as socket:
+        send_pictures(socket, media, fps=300)
+        camera.until_seen(179)
+    frames = camera.frames()
+    Sight.of(frames, range(180)).assert_whole(0.98)
+    shown = [at for at, top, bottom, _ in frames if top is not None and top == bottom]
+    first, last = shown[0] / 1000, next(at for at, top, *_ in frames if top is not None and top >= 179) / 1000
+    assert last - first == pytest.approx(179 / 30, abs=0.25)
+
+
+@pytest.mark.parametrize(
+    ("codec", "b_frames"),
+    [("mpeg1", False), ("mpeg1", True), ("mpeg2", False), ("h264", False), ("h264", True), ("hevc", False), ("hevc", True)],
+)
+def test_page_sees_every_codec_in_display_order(crosspoint, camera, clips, codec, b_frames):
+    media = clips.video(codec=codec, b_frames=b_frames, seconds=3)
+    crosspoint.configure(SOCKET_VIDEO)
+    with crosspoint.publisher(VIDEO) as socket:
+        send_ahead(socket, media)
+        # The last pictures of a clip with B-frames may still wait for one that never comes.
+        camera.until_seen(85)
+    Sight.of(camera.frames(), range(86)).assert_whole(0.95)
+
+
+@pytest.mark.parametrize("codec", ["mpeg1", "h264"])
+def test_size_that_switches_in_mid_stream_is_letterboxed(crosspoint, camera, clips, codec):
+    # 4:3 comes last: the page finds its codes only where a pillarboxed picture has them.
+    media = clips.switching(sizes=((1280, 720), (640, 360), (640, 480)), codec=codec, seconds=2)
+    crosspoint.configure(SOCKET_VIDEO)
+    with crosspoint.publisher(VIDEO) as socket:
+        send_ahead(socket, media)
+        camera.until_seen(179)
+    assert camera.check("size") == {"width": 1280, "height": 720}
+    frames = camera.frames()
+    for part in range(3):
+        Sight.of(frames, range(part * 60, part * 60 + 60)).assert_whole(0.95)
+
+
+def test_clip_sent_again_and_again_goes_on(crosspoint, camera, clips):
+    media = clips.video(seconds=2)
+    crosspoint.configure(SOCKET_VIDEO)
+    with crosspoint.publisher(VIDEO) as socket:
+        for _ in range(3):
+            start = camera.mark()
+            send_ahead(socket, media)
+            camera.until_seen(59, start)
+
+
+def test_chunks_of_any_size_and_alignment_are_understood(crosspoint, camera, clips):
+    media = clips.video(seconds=3)
+    sizes = random.Random(3)
+    crosspoint.configure(SOCKET_VIDEO)
+    with crosspoint.publisher(VIDEO) as socket:
+        at = 0
+        while at < len(media):
+            # Single bytes through the tables and the first picture's start, then anything up to 1 MiB.
+            size = 1 if at < 3000 else sizes.choice((7, 187, 189, 4096, 1 << 20))
+            socket.send(media[at : at + size])
+            at += size
+        camera.until_seen(89)
+    Sight.of(camera.frames(), range(90)).assert_whole(0.95)
+
+
+def test_publisher_that_joins_mid_stream_shows_from_the_next_key_frame(crosspoint, camera, clips):
+    media = clips.video(seconds=4, gop=15)
+    crosspoint.configure(SOCKET_VIDEO)
+    with crosspoint.publisher(VIDEO) as socket:
+        units = clip.access_units(media)
+        # Inside packet and picture 20: the key frame of 30 is the first that can be shown.
+        send_ahead(socket, media[sum(map(len, units[:20])) + 500 :])
+        camera.until_seen(119)
+    Sight.of(camera.frames(), range(30, 120)).assert_whole(0.95)
+
+
+def test_sync_that_is_lost_is_found_again(crosspoint, camera, clips):
+    media = clips.video(seconds=4)
+    crosspoint.configure(SOCKET_VIDEO)
+    with crosspoint.publisher(VIDEO) as socket:
+        middle = len(media) // 2 + 77
+        send_ahead(socket, media[:middle] + random.Random(4).randbytes(1001) + media[middle:])
+        camera.until_seen(119)
+    # A damaged picture costs what depends on it: half a second of pictures to the next key frame at most.
+    sight = Sight.of(camera.frames(), range(120))
+    assert sight.share > 0.8
+    assert not sight.steps_back
+
+
+def test_labels_are_those_of_real_devices(camera):
+    assert CAMERA_NAME in camera.check("camera") or camera.check("camera").startswith("HD Webcam")
+    assert "icrophone" in camera.check("microphone")
+
+
+def test_microphone_hears_the_tone_at_its_pitch(crosspoint, camera, clips):
+    crosspoint.configure(audio=SOCKET_AUDIO)
+    with crosspoint.publisher(AUDIO) as socket:
+        assert socket.greeting == "mp3"
+        send_ahead(socket, clips.tone(hertz=440.0, seconds=6))
+        camera.until_pitch(440.0)
+    camera.until_silent()
+
+
+def test_microphone_hears_another_sample_rate_at_its_pitch(crosspoint, camera, clips):
+    crosspoint.configure(audio=SOCKET_AUDIO)
+    with crosspoint.publisher(AUDIO) as socket:
+        send_ahead(socket, clips.tone(hertz=1000.0, seconds=6, sample_rate=44100))
+        camera.until_pitch(1000.0)
+
+
+def test_pause_is_black_and_silent_and_resume_is_live(crosspoint, camera, clips):
+    crosspoint.configure(SOCKET_VIDEO, SOCKET_AUDIO)
+    with crosspoint.publisher(VIDEO) as video, crosspoint.publisher(AUDIO) as audio, live_clip(video, clips.video(seconds=20)):
+        send_ahead(audio, clips.tone(seconds=20))
+        camera.until_seen(30)
+        camera.until_pitch(440.0)
+        assert crosspoint.input("pause")["state"] == "paused"
+        camera.until_black()
+        camera.until_silent()
+        paused_at = max(frame[1] for frame in camera.frames() if frame[1] is not None)
+        # The source is consumed meanwhile: a second of it passes unseen.
+        before = crosspoint.stats()["frames_in"]
+        wait.until(lambda: crosspoint.stats()["frames_in"] >= before or crosspoint.status()["state"] == "paused", "the source to be read")
+        start = camera.mark()
+        wait.until(lambda: camera.mark() >= start + 30, "a second of black")
+        assert all(frame[3] <= 18 for frame in camera.frames(start)), "black as long as it is paused"
+        start = camera.mark()
+        assert crosspoint.input("resume")["state"] == "running"
+        camera.until_moving(start)
+        resumed_at = next(frame[1] for frame in camera.frames(start) if frame[1] is not None)
+        assert resumed_at >= paused_at + 20, "live at once, not where it was paused"
+        camera.until_pitch(440.0)
+        assert crosspoint.input("stop")["state"] == "idle"
+        camera.until_black()
+        camera.until_silent()
+
+
+def test_publisher_that_leaves_leaves_black(crosspoint, camera, clips):
+    crosspoint.configure(SOCKET_VIDEO)
+    with crosspoint.publisher(VIDEO) as socket, live_clip(socket, clips.video(seconds=20)):
+        camera.until_seen(10)
+        assert crosspoint.stats()["camera_in_use"] in (True, None)
+    camera.until_black()
+    assert crosspoint.status()["state"] == "running", "the input waits for its next publisher"
+
+
+def test_second_publisher_takes_over(crosspoint, camera, clips):
+    crosspoint.configure(SOCKET_VIDEO)
+    with crosspoint.publisher(VIDEO) as first, live_clip(first, clips.video(seconds=20)):
+        camera.until_seen(10)
+        with crosspoint.publisher(VIDEO) as second:
+            with pytest.raises(ConnectionClosed) as closed:
+                first.recv(timeout=wait.DEADLINE_S)
+            assert closed.value.rcvd.code == 4409
+            with live_clip(second, clips.video(seconds=5, first=40000)):
+                camera.until_seen(40010)
+
+
+def test_configure_leaves_the_camera_open(crosspoint, camera, clips):
+    for turn in range(3):
+        crosspoint.configure(SOCKET_VIDEO)
+        with crosspoint.publisher(VIDEO) as socket, live_clip(socket, clips.video(seconds=5, first=1000 * turn + 1000)):
+            camera.until_seen(1000 * turn + 1005)
+        crosspoint.input("stop")
+        camera.until_black()
+    assert camera.check("error") is None
+    assert camera.check("size") == {"width": 1280, "height": 720}
