@@ -174,12 +174,8 @@ impl Pump {
         let (video_sender, video) = mpsc::channel(QUEUE);
         let (audio_sender, audio) = mpsc::channel(QUEUE);
         let screen = self.settings.clone().and_then(|settings| {
-            let started = ScreenCapture::start(
-                settings,
-                video_sender,
-                Arc::clone(&self.rendition.view),
-                Arc::clone(&self.rendition.trouble),
-            );
+            let started =
+                ScreenCapture::start(settings, video_sender, Arc::clone(&self.rendition.view), Arc::clone(&self.rendition.trouble));
             started.map_err(|error| self.rendition.trouble.note(error)).ok()
         });
         let sound = self.sound.as_ref().filter(|sound| sound.view().connected.load(Relaxed));

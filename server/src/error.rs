@@ -7,6 +7,9 @@ use std::path::PathBuf;
 /// What keeps `crosspoint` from running, in words for who started it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A device cannot be opened.
+    #[error("{0}")]
+    Device(crosspoint_ffi::Error),
     /// The address cannot be listened on.
     #[error("listening on {address} (--listen): {cause}")]
     Listen {
@@ -32,6 +35,9 @@ pub enum Error {
     /// The kernel or a filter refuses io_uring, and it was asked for by name.
     #[error("io_uring is refused here ({0}): use --io auto or --io epoll")]
     UringRefused(io::Error),
+    /// A thread cannot be started.
+    #[error("starting a thread: {0}")]
+    Thread(io::Error),
     /// A camera that this build cannot write.
     #[error("--camera v4l2 is not there yet: use --camera file or --camera auto")]
     V4l2,

@@ -15,10 +15,13 @@ pub mod runtime;
 pub mod shutdown;
 pub mod wrapper;
 
+mod broadcast;
+mod devices;
 mod error;
 mod http;
 mod net;
 mod serve;
+mod worker;
 pub mod ws;
 
 pub use error::Error;

@@ -74,7 +74,7 @@ pub async fn serve(config: Config, mut ends: mpsc::Receiver<()>, on_ready: impl 
     let listen = listener.local_addr().map_err(|cause| Error::Listen { address: config.listen, cause })?;
 
     let ending = Ending::new();
-    let app = App::new(&config, ending.shutdown());
+    let app = App::start(&config, ending.shutdown())?;
     let door = Rc::new(Door::new(app, &config, listen.port()));
 
     let ready = Ready { listen, udp: None, rtmp: None, rtmps: None };

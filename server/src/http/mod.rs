@@ -116,7 +116,7 @@ impl Door {
             Route::Asset(asset) => Ok(pages::asset(asset)),
             Route::Configure => {
                 let spec = inputs::spec(body::parse(&body::read(request.body_mut()).await?)?)?;
-                Ok(self.status(app.configure(spec)?, caller))
+                Ok(self.status(app.configure(spec).await?, caller))
             }
             Route::InputStatus => Ok(self.status(app.input_status(), caller)),
             Route::Later => Err(Failure::later(request.uri().path())),

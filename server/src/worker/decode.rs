@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::thread::JoinHandle;
 
 use crosspoint_ffi::av::{Picture, VideoDecoder};
 use crosspoint_ffi::fd::Wake;
@@ -55,10 +54,11 @@ pub(crate) fn start(
     wake: Arc<Wake>,
     counters: Arc<DecodeCounters>,
     trouble: Arc<Trouble>,
-) -> std::io::Result<(mpsc::Sender<Job>, JoinHandle<()>)> {
+) -> std::io::Result<mpsc::Sender<Job>> {
     let (sender, jobs) = mpsc::channel(QUEUE);
-    let thread = super::start("decode", move || Decode { shown, wake, counters, trouble, decoder: None }.run(jobs))?;
-    Ok((sender, thread))
+    // Not joined: it ends with the sender, and only its own memory goes with it.
+    super::start("decode", move || Decode { shown, wake, counters, trouble, decoder: None }.run(jobs))?;
+    Ok(sender)
 }
 
 struct Decode {

@@ -2,6 +2,8 @@
 
 pub(crate) mod decode;
 pub(crate) mod present;
+pub(crate) mod screen;
+pub(crate) mod sound;
 mod trouble;
 
 pub(crate) use trouble::Trouble;

@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crosspoint_ffi::VideoFormat;
 use crosspoint_ffi::av::Painter;
 use crosspoint_ffi::fd::{FileEvent, FileWatch, Wake, WatchId, wait_readable};
 use crosspoint_ffi::ring::Reader;
-use crosspoint_ffi::{Result, VideoFormat};
 use crosspoint_router::ingest::{PresentOutput, PresentStats, Presenter, ReaderEvent};
 use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
@@ -28,7 +28,7 @@ use crate::devices::Y4mCamera;
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Show another canvas; answered when its file has the camera's name.
-    Canvas(VideoFormat, oneshot::Sender<Result<()>>),
+    Canvas(VideoFormat, oneshot::Sender<crosspoint_ffi::Result<()>>),
     /// Show black and drop what comes.
     Pause,
     /// Show what comes.
@@ -72,8 +72,8 @@ impl Present {
         shown: Reader<Shown>,
         wake: Arc<Wake>,
         trouble: Arc<Trouble>,
-    ) -> anyhow::Result<Self> {
-        let camera = Y4mCamera::open(&path, canvas)?;
+    ) -> Result<Self, crate::Error> {
+        let camera = Y4mCamera::open(&path, canvas).map_err(crate::Error::Device)?;
         let watch = match FileWatch::new() {
             Ok(watch) => Some(watch),
             Err(error) => {
@@ -97,7 +97,7 @@ impl Present {
             past: PresentStats::default(),
         };
         work.add(camera);
-        let thread = super::start("present", move || work.run())?;
+        let thread = super::start("present", move || work.run()).map_err(crate::Error::Thread)?;
         Ok(Self { orders, wake, view, thread: Some(thread) })
     }
 
@@ -265,7 +265,7 @@ impl Work {
         self.cameras.push(Camera { file, id, presenter, painter: Painter::new() });
     }
 
-    fn change_canvas(&mut self, format: VideoFormat) -> Result<()> {
+    fn change_canvas(&mut self, format: VideoFormat) -> crosspoint_ffi::Result<()> {
         if self.cameras.last().is_some_and(|camera| camera.file.format() == format) {
             return Ok(());
         }
@@ -302,7 +302,7 @@ impl Work {
 }
 
 impl Camera {
-    fn draw(&mut self, shown: &Shown) -> Result<()> {
+    fn draw(&mut self, shown: &Shown) -> crosspoint_ffi::Result<()> {
         let mut canvas = self.file.picture();
         match shown {
             Shown::Black => {

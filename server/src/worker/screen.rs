@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 use super::Trouble;
 
 /// What a screen thread is to do, and whom it tells.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ScreenSettings {
     /// The X display; nothing: `$DISPLAY`.
     pub(crate) display: Option<String>,
@@ -65,11 +65,11 @@ impl ScreenCapture {
         packets: mpsc::Sender<Packet>,
         view: Arc<ScreenView>,
         trouble: Arc<Trouble>,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self> {
         let shared = Arc::new(Shared { wake: Wake::new()?, key_wanted: AtomicBool::new(true), stopped: AtomicBool::new(false) });
         let work = Work { settings, shared: Arc::clone(&shared), packets, view, trouble };
         // Not joined: it may sit in a request to an X server that hangs. It owns all it touches and ends at its next look.
-        super::start("screen", move || work.run())?;
+        super::start("screen", move || work.run()).map_err(|error| Error::system("starting a thread", Remedy::Retry, error))?;
         Ok(Self { shared })
     }
 

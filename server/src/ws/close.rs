@@ -1,6 +1,7 @@
 //! Why a socket is over.
 
-use fastwebsockets::WebSocketError;
+use bytes::Bytes;
+use fastwebsockets::{Frame, WebSocketError};
 
 /// How a socket ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,6 +30,13 @@ impl Close {
     pub const RECONFIGURED: Self = Self { code: 4410, reason: "this input is not configured any more" };
     /// The stream was stopped.
     pub const STOPPED: Self = Self { code: 4410, reason: "the stream was stopped" };
+
+    /// The close frame, as it goes over the wire.
+    pub(super) fn frame(self) -> Bytes {
+        let mut bytes = Vec::new();
+        Frame::close(self.code, self.reason.as_bytes()).write(&mut bytes);
+        bytes.into()
+    }
 
     pub(super) const PROTOCOL: Self = Self { code: 1002, reason: "that is not WebSocket" };
     pub(super) const NOT_TEXT: Self = Self { code: 1007, reason: "text that is not UTF-8" };

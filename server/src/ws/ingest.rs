@@ -5,15 +5,47 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use bytes::Bytes;
+use crosspoint_ffi::Packet;
 use crosspoint_ffi::fd::Wake;
-use crosspoint_ffi::{Codec, Packet};
 use crosspoint_router::ingest::{SocketSource, SourceOutput};
 use crosspoint_router::wire::{mp3, ts};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
+use super::{End, Message, Socket};
 use crate::worker::Trouble;
 use crate::worker::decode::Job;
+
+/// Tells a publisher the format, then takes what it sends until the socket ends.
+pub(crate) async fn run(socket: &mut Socket, format: &'static str, ingest: &mut impl Ingest) -> End {
+    if let Err(end) = socket.send_text(format).await {
+        return end;
+    }
+    loop {
+        let message = {
+            let next = socket.next();
+            tokio::pin!(next);
+            loop {
+                let due = async {
+                    match ingest.deadline() {
+                        Some(deadline) => sleep_until(deadline.into()).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    message = &mut next => break message,
+                    () = due => {}
+                }
+                ingest.handle_timeout().await;
+            }
+        };
+        match message {
+            Ok(Message::Binary(chunk)) => ingest.take(chunk).await,
+            Ok(Message::Text) => ingest.refuse_text(),
+            Err(end) => return end,
+        }
+    }
+}
 
 /// What becomes of a publisher's chunks.
 pub(crate) trait Ingest {
@@ -131,7 +163,8 @@ impl Ingest for VideoIngest {
 pub(crate) struct AudioIngest {
     parser: mp3::Parser,
     packets: mpsc::Sender<Packet>,
-    wake: Arc<Wake>,
+    /// Nothing when there is no sound thread: what comes is dropped.
+    wake: Option<Arc<Wake>>,
     rubbish: Arc<Rubbish>,
 }
 
@@ -140,7 +173,7 @@ pub(crate) const AUDIO_QUEUE: usize = 3;
 
 impl AudioIngest {
     /// Makes an ingest whose packets go to `packets`, raising `wake` for each.
-    pub(crate) fn new(packets: mpsc::Sender<Packet>, wake: Arc<Wake>, rubbish: Arc<Rubbish>) -> Self {
+    pub(crate) fn new(packets: mpsc::Sender<Packet>, wake: Option<Arc<Wake>>, rubbish: Arc<Rubbish>) -> Self {
         Self { parser: mp3::Parser::new(), packets, wake, rubbish }
     }
 }
@@ -153,7 +186,9 @@ impl Ingest for AudioIngest {
                 mp3::Event::Frame(frame) => {
                     // The receiver goes when another publisher takes over, which ends this one, too.
                     let _ = self.packets.send(frame.packet).await;
-                    self.wake.raise();
+                    if let Some(wake) = &self.wake {
+                        wake.raise();
+                    }
                 }
                 mp3::Event::Bad(reason) => self.rubbish.note(reason.name()),
             }

@@ -1,18 +1,22 @@
 //! WebSocket connections after their upgrade: one owner reads, answers pings, writes and closes.
 
 mod close;
+pub(crate) mod ingest;
+pub(crate) mod viewer;
 mod wire;
 
+use std::cell::Cell;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 pub use close::{Close, End};
 use fastwebsockets::upgrade::UpgradeFut;
-use fastwebsockets::{Frame, OpCode, Payload, Role, WebSocket, WebSocketError};
+use fastwebsockets::{Frame, OpCode, Payload, Role, WebSocket, WebSocketError, WebSocketRead};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-pub use wire::Wire;
+use tokio::net::tcp::OwnedWriteHalf;
+use wire::{ReadWire, Wire};
 
 /// The server's end of one WebSocket.
 ///
@@ -111,10 +115,16 @@ impl Socket {
         }
     }
 
-    /// The bare connection, for whoever writes ready-made frames to it from now on.
-    #[must_use]
-    pub fn into_wire(self) -> Wire {
-        self.frames.into_inner()
+    /// The connection in two: frames in, and ready-made bytes out.
+    fn split(self) -> (WebSocketRead<ReadWire>, OwnedWriteHalf) {
+        let write = Cell::new(None);
+        let (read, _) = self.frames.split(|wire| {
+            let (read, half) = wire.split();
+            write.set(Some(half));
+            // The library's own writer is not used: frames are shared by all viewers and come with their header.
+            (read, tokio::io::sink())
+        });
+        (read, write.take().expect("set while it was split"))
     }
 
     /// Sends the close frame, then reads and forgets until the peer closes, too: a connection closed over unread bytes is reset, and the
@@ -159,6 +169,35 @@ impl Fragments {
     }
 }
 
+/// Puts the header of a binary frame before its payload, which starts at `payload_at` of `bytes`, at least 10; gives the whole frame.
+///
+/// RFC 6455, 5.2: a server's frames are not masked, so they are the same for everyone.
+pub(crate) fn frame_in_place(mut bytes: BytesMut, payload_at: usize) -> Bytes {
+    const FIN_BINARY: u8 = 0x82;
+    let length = bytes.len() - payload_at;
+    let mut header = [FIN_BINARY, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let header_bytes = match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(short), _) if short < 126 => {
+            header[1] = short;
+            2
+        }
+        (_, Ok(medium)) => {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&medium.to_be_bytes());
+            4
+        }
+        (_, Err(_)) => {
+            header[1] = 127;
+            header[2..].copy_from_slice(&(length as u64).to_be_bytes());
+            10
+        }
+    };
+    let frame_at = payload_at - header_bytes;
+    bytes[frame_at..payload_at].copy_from_slice(&header[..header_bytes]);
+    bytes.advance(frame_at);
+    bytes.freeze()
+}
+
 fn into_bytes(payload: Payload<'_>) -> Bytes {
     match payload {
         Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
@@ -178,6 +217,24 @@ const PUBLISHER_RECEIVE_BYTES: usize = 256 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frame_headers_have_the_length_in_its_shortest_form() {
+        let cases: [(usize, &[u8]); 5] = [
+            (0, &[0x82, 0]),
+            (125, &[0x82, 125]),
+            (126, &[0x82, 126, 0, 126]),
+            (65_535, &[0x82, 126, 0xff, 0xff]),
+            (65_536, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ];
+        for (length, header) in cases {
+            let mut bytes = BytesMut::zeroed(10);
+            bytes.resize(10 + length, 7);
+            let frame = frame_in_place(bytes, 10);
+            assert_eq!((&frame[..header.len()], frame.len()), (header, header.len() + length));
+            assert!(frame[header.len()..].iter().all(|&byte| byte == 7));
+        }
+    }
 
     #[test]
     fn fragments_keep_their_order_and_their_limit() {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// An upgraded connection: what the peer sent right behind its upgrade request comes first.
 #[derive(Debug)]
@@ -20,22 +21,37 @@ impl Wire {
         Self { early, tcp }
     }
 
-    /// The connection, for its options and for writing.
-    #[must_use]
-    pub fn tcp(&self) -> &TcpStream {
-        &self.tcp
+    /// The connection in two.
+    pub(super) fn split(self) -> (ReadWire, OwnedWriteHalf) {
+        let (tcp, write) = self.tcp.into_split();
+        (ReadWire { early: self.early, tcp }, write)
+    }
+}
+
+/// The reading half of a [`Wire`].
+#[derive(Debug)]
+pub(super) struct ReadWire {
+    early: Bytes,
+    tcp: OwnedReadHalf,
+}
+
+/// Gives what is left of `early`; false when there is nothing.
+fn read_early(early: &mut Bytes, buf: &mut ReadBuf<'_>) -> bool {
+    let count = early.len().min(buf.remaining());
+    buf.put_slice(&early[..count]);
+    early.advance(count);
+    count > 0
+}
+
+impl AsyncRead for ReadWire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if read_early(&mut self.early, buf) { Poll::Ready(Ok(())) } else { Pin::new(&mut self.tcp).poll_read(cx, buf) }
     }
 }
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.early.is_empty() {
-            return Pin::new(&mut self.tcp).poll_read(cx, buf);
-        }
-        let count = self.early.len().min(buf.remaining());
-        buf.put_slice(&self.early[..count]);
-        self.early.advance(count);
-        Poll::Ready(Ok(()))
+        if read_early(&mut self.early, buf) { Poll::Ready(Ok(())) } else { Pin::new(&mut self.tcp).poll_read(cx, buf) }
     }
 }
 

@@ -17,7 +17,7 @@ use super::SoundView;
 /// The capture of the speaker, while somebody wants it.
 pub(super) struct Hear {
     epoch: Instant,
-    packets: Option<mpsc::Sender<Packet>>,
+    listeners: Vec<mpsc::Sender<Packet>>,
     capture: Option<Capture>,
 }
 
@@ -33,12 +33,12 @@ const BITRATE_BPS: u32 = 128_000;
 
 impl Hear {
     pub(super) fn new(epoch: Instant) -> Self {
-        Self { epoch, packets: None, capture: None }
+        Self { epoch, listeners: Vec::new(), capture: None }
     }
 
-    /// Sends what is heard to `packets` from now on.
+    /// Sends what is heard to `packets`, too, from now on.
     pub(super) fn start(&mut self, packets: mpsc::Sender<Packet>) {
-        self.packets = Some(packets);
+        self.listeners.push(packets);
     }
 
     /// Forgets the server's side of it.
@@ -48,20 +48,22 @@ impl Hear {
 
     /// Encodes what was recorded.
     pub(super) fn drive(&mut self, connection: &mut Connection, view: &SoundView) -> Result<()> {
-        let Some(packets) = self.packets.as_ref().filter(|packets| !packets.is_closed()) else {
+        self.listeners.retain(|packets| !packets.is_closed());
+        if self.listeners.is_empty() {
             if self.capture.take().is_some() {
                 debug!("speaker capture ended");
             }
-            self.packets = None;
             return Ok(());
-        };
+        }
         let capture = match &mut self.capture {
             Some(capture) => capture,
             None => self.capture.insert(Capture::start(connection)?),
         };
         capture.drive(self.epoch, |packet| {
-            if packets.try_send(packet).is_err() {
-                view.overrun.fetch_add(1, Relaxed);
+            for listener in &self.listeners {
+                if listener.try_send(packet.clone()).is_err() {
+                    view.overrun.fetch_add(1, Relaxed);
+                }
             }
         })
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crosspoint_ffi::fd::{Wake, wait_readable};
 use crosspoint_ffi::pulse::Connection;
-use crosspoint_ffi::{Packet, Remedy, Result};
+use crosspoint_ffi::{Packet, Remedy};
 use crosspoint_router::control::AudioDestination;
 use tokio::sync::mpsc as queue;
 use tracing::{info, warn};
@@ -30,8 +30,10 @@ pub(crate) enum Order {
     Hear(queue::Sender<Packet>),
     /// Play silence in place of what comes.
     Pause(bool),
+    /// Play into this sink from now on.
+    Direct(AudioDestination),
     /// Play these packets until their sender is dropped; they take the place of those before.
-    Play(queue::Receiver<Packet>, AudioDestination),
+    Play(queue::Receiver<Packet>),
     /// Play nothing more, at once.
     Silence,
     /// End.
@@ -62,9 +64,15 @@ pub(crate) struct Sound {
 
 impl Sound {
     /// Starts the thread, which connects to `server` (nothing: where libpulse finds one). Captured sound is stamped from `epoch`.
-    pub(crate) fn start(server: Option<String>, epoch: Instant, trouble: Arc<Trouble>) -> anyhow::Result<Self> {
+    /// What goes wrong with the server is told through `trouble`, what with the packets through `packet_trouble`.
+    pub(crate) fn start(
+        server: Option<String>,
+        epoch: Instant,
+        trouble: Arc<Trouble>,
+        packet_trouble: Arc<Trouble>,
+    ) -> Result<Self, crate::Error> {
         let (orders, ordered) = mpsc::channel();
-        let wake = Arc::new(Wake::new()?);
+        let wake = Arc::new(Wake::new().map_err(crate::Error::Device)?);
         let view = Arc::new(SoundView::default());
         let work = Work {
             server,
@@ -72,11 +80,12 @@ impl Sound {
             wake: Arc::clone(&wake),
             view: Arc::clone(&view),
             trouble,
+            packet_trouble,
             play: Play::default(),
             hear: Hear::new(epoch),
             stopped: false,
         };
-        let thread = super::start("sound", move || work.run())?;
+        let thread = super::start("sound", move || work.run()).map_err(crate::Error::Thread)?;
         Ok(Self { orders, wake, view, thread: Some(thread) })
     }
 
@@ -113,6 +122,7 @@ struct Work {
     wake: Arc<Wake>,
     view: Arc<SoundView>,
     trouble: Arc<Trouble>,
+    packet_trouble: Arc<Trouble>,
     play: Play,
     hear: Hear,
     stopped: bool,
@@ -157,7 +167,7 @@ impl Work {
     }
 
     /// Serves one connection until it breaks, or until the end.
-    fn session(&mut self) -> Result<()> {
+    fn session(&mut self) -> crosspoint_ffi::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let mut connection = Connection::connect(self.server.as_deref(), "crosspoint", deadline)?;
         connection.watch(self.wake.as_fd())?;
@@ -169,7 +179,7 @@ impl Work {
             if self.stopped {
                 return Ok(());
             }
-            self.play.drive(&mut connection, &self.view, &self.trouble)?;
+            self.play.drive(&mut connection, &self.view, &self.packet_trouble)?;
             self.hear.drive(&mut connection, &self.view)?;
             self.view.microphone_in_use.store(connection.microphone_in_use(), Relaxed);
             if connection.devices_changed() {
@@ -180,7 +190,7 @@ impl Work {
     }
 
     /// A server that refuses to make what is missing is told of; what is there is used all the same.
-    fn ensure_devices(&self, connection: &mut Connection) -> Result<()> {
+    fn ensure_devices(&self, connection: &mut Connection) -> crosspoint_ffi::Result<()> {
         match connection.ensure_devices(Instant::now() + PATIENCE) {
             Ok(_) => {
                 info!("sinks and microphone ready");
@@ -200,9 +210,10 @@ impl Work {
     fn take_orders(&mut self) {
         while let Ok(order) = self.orders.try_recv() {
             match order {
+                Order::Direct(destination) => self.play.direct(destination),
                 Order::Hear(packets) => self.hear.start(packets),
                 Order::Pause(paused) => self.play.pause(paused),
-                Order::Play(packets, destination) => self.play.start(packets, destination),
+                Order::Play(packets) => self.play.start(packets),
                 Order::Silence => self.play.stop(),
                 Order::Stop => self.stopped = true,
             }

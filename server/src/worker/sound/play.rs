@@ -19,12 +19,12 @@ use crate::worker::Trouble;
 pub(super) struct Play {
     source: Option<Source>,
     stream: Option<Stream>,
+    destination: AudioDestination,
     paused: bool,
 }
 
 struct Source {
     packets: mpsc::Receiver<Packet>,
-    destination: AudioDestination,
     decoder: Option<(Codec, AudioDecoder)>,
     resampler: Resampler,
     /// The sender is gone: what is left is played out.
@@ -45,9 +45,14 @@ const CUSHION_MS: u32 = 20;
 
 impl Play {
     /// Plays `packets` from now on.
-    pub(super) fn start(&mut self, packets: mpsc::Receiver<Packet>, destination: AudioDestination) {
+    pub(super) fn start(&mut self, packets: mpsc::Receiver<Packet>) {
         let resampler = Resampler::new(AudioFormat::STEREO_48K);
-        self.source = Some(Source { packets, destination, decoder: None, resampler, ended: false });
+        self.source = Some(Source { packets, decoder: None, resampler, ended: false });
+    }
+
+    /// Plays into another sink.
+    pub(super) fn direct(&mut self, destination: AudioDestination) {
+        self.destination = destination;
     }
 
     /// Plays nothing more; what was on its way is thrown away.
@@ -81,7 +86,7 @@ impl Play {
         let Some(source) = &mut self.source else {
             return self.stream.as_mut().map_or(Ok(()), Stream::rest);
         };
-        let stream = Stream::reach(&mut self.stream, connection, source.destination)?;
+        let stream = Stream::reach(&mut self.stream, connection, self.destination)?;
         loop {
             stream.notice_underflow();
             let wanted = stream.playback.writable_bytes();

@@ -1,6 +1,9 @@
 //! What runs: the life cycles of inputs and streams, and the sockets that are attached to them.
 
-use std::cell::{Cell, RefCell};
+mod media;
+mod seat;
+
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -8,11 +11,14 @@ use std::time::SystemTime;
 use crosspoint_router::control::{
     InputSpec, InputStats, InputStatus, Inputs, Refusal, StreamId, StreamSpec, StreamStatus, Streams, TrackChange,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 
+use crate::Error;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
-use crate::ws::{Close, End, Message, Socket};
+use crate::ws::{self, Close, Socket};
+use media::Media;
+use seat::Seat;
 
 /// The one place that knows what runs; a cheap handle to it, for the network thread.
 #[derive(Clone)]
@@ -27,20 +33,20 @@ struct Inner {
     video: Seat,
     audio: Seat,
     viewers: RefCell<Vec<(StreamId, oneshot::Sender<Close>)>>,
-}
-
-/// A place for one publisher; whoever sits down later takes it over.
-#[derive(Default)]
-struct Seat {
-    taken: RefCell<Option<oneshot::Sender<Close>>>,
-    sittings: Cell<u64>,
+    media: Media,
+    /// One configure at a time: a canvas change waits for the camera.
+    configuring: Mutex<()>,
 }
 
 impl App {
-    /// Makes an app with nothing configured and no streams, whose sockets end with `shutdown`.
-    #[must_use]
-    pub fn new(config: &Config, shutdown: Shutdown) -> Self {
-        Self(Rc::new(Inner {
+    /// Opens the camera and starts the media threads, with nothing configured and no streams. Sockets end with `shutdown`.
+    ///
+    /// # Errors
+    /// When the camera cannot be opened or a thread cannot be started.
+    pub fn start(config: &Config, shutdown: Shutdown) -> Result<Self, Error> {
+        Ok(Self(Rc::new(Inner {
+            media: Media::start(config)?,
+            configuring: Mutex::new(()),
             shutdown,
             camera_file: config.camera.file().map(Path::to_owned),
             camera_device: config.camera.device().to_owned(),
@@ -49,15 +55,24 @@ impl App {
             video: Seat::default(),
             audio: Seat::default(),
             viewers: RefCell::default(),
-        }))
+        })))
     }
 
     /// Makes `spec` the whole input, or leaves everything as it was.
     ///
     /// # Errors
     /// As [`Inputs::configure`].
-    pub fn configure(&self, spec: InputSpec) -> Result<InputStatus, Refusal> {
+    pub async fn configure(&self, spec: InputSpec) -> Result<InputStatus, Refusal> {
+        let _one_at_a_time = self.0.configuring.lock().await;
+        let canvas = self.0.inputs.borrow().check(&spec)?;
+        self.0.media.change_canvas(canvas).await?;
+        let (paused, destination) = (spec.start_paused, spec.audio.as_ref().map(|audio| audio.destination));
         let change = self.0.inputs.borrow_mut().configure(spec, SystemTime::now())?;
+        self.0.media.forget_troubles();
+        self.0.media.pause(paused);
+        if let Some(destination) = destination {
+            self.0.media.direct(destination);
+        }
         self.close_replaced(change.video, change.audio);
         Ok(self.input_status())
     }
@@ -68,6 +83,7 @@ impl App {
     /// When nothing is configured.
     pub fn pause(&self) -> Result<InputStatus, Refusal> {
         self.0.inputs.borrow_mut().pause()?;
+        self.0.media.pause(true);
         Ok(self.input_status())
     }
 
@@ -77,6 +93,7 @@ impl App {
     /// When nothing is configured.
     pub fn resume(&self) -> Result<InputStatus, Refusal> {
         self.0.inputs.borrow_mut().resume()?;
+        self.0.media.pause(false);
         Ok(self.input_status())
     }
 
@@ -91,8 +108,11 @@ impl App {
     #[must_use]
     pub fn input_status(&self) -> InputStatus {
         let stats =
-            InputStats { video_publishers: self.0.video.occupants(), audio_publishers: self.0.audio.occupants(), ..InputStats::default() };
-        self.0.inputs.borrow().status(stats)
+            InputStats { video_publishers: self.0.video.occupants(), audio_publishers: self.0.audio.occupants(), ..self.0.media.stats() };
+        let mut inputs = self.0.inputs.borrow_mut();
+        let (video, audio) = inputs.spec().map_or((false, false), |spec| (spec.video.is_some(), spec.audio.is_some()));
+        inputs.set_last_error(self.0.media.trouble(video, audio));
+        inputs.status(stats)
     }
 
     /// The Y4M that is the camera, if it is one.
@@ -131,7 +151,12 @@ impl App {
     /// Every stream at this moment.
     #[must_use]
     pub fn streams(&self) -> Vec<StreamStatus> {
-        self.0.streams.borrow().list()
+        let mut streams = self.0.streams.borrow_mut();
+        for status in streams.list() {
+            let key = streams.spec(&status.id).and_then(rendition_key);
+            streams.set_last_error(&status.id, self.0.media.broadcast.rendition(key).trouble());
+        }
+        streams.list()
     }
 
     /// Lets a publisher of the picture in, before its upgrade is answered.
@@ -159,51 +184,76 @@ impl App {
     }
 
     /// Takes the picture from `socket` until it ends, another takes over or the picture is configured away.
-    pub async fn publish_video(&self, socket: Socket) {
-        let allowed = self.may_publish_video();
-        self.publish(socket, allowed, &self.0.video, "mpegts").await;
+    pub async fn publish_video(&self, mut socket: Socket) {
+        if self.may_publish_video().is_err() {
+            // It was configured away between the upgrade's answer and now.
+            return socket.end(Close::RECONFIGURED.into()).await;
+        }
+        let mut shutdown = self.0.shutdown.clone();
+        let (sitting, left) = self.0.video.sit_down();
+        let mut ingest = self.0.media.video_ingest().await;
+        let end = tokio::select! {
+            close = left => close.unwrap_or(Close::GOING_AWAY).into(),
+            () = shutdown.requested() => Close::GOING_AWAY.into(),
+            end = ws::ingest::run(&mut socket, "mpegts", &mut ingest) => end,
+        };
+        if self.0.video.stand_up(sitting) {
+            self.0.media.video_gone().await;
+        }
+        socket.end(end).await;
     }
 
     /// Takes the sound from `socket` until it ends, another takes over or the sound is configured away.
-    pub async fn publish_audio(&self, socket: Socket) {
-        let allowed = self.may_publish_audio();
-        self.publish(socket, allowed, &self.0.audio, "mp3").await;
+    pub async fn publish_audio(&self, mut socket: Socket) {
+        if self.may_publish_audio().is_err() {
+            return socket.end(Close::RECONFIGURED.into()).await;
+        }
+        let mut shutdown = self.0.shutdown.clone();
+        let (sitting, left) = self.0.audio.sit_down();
+        let mut ingest = self.0.media.audio_ingest();
+        let end = tokio::select! {
+            close = left => {
+                if self.0.audio.stand_up(sitting) {
+                    self.0.media.silence();
+                }
+                close.unwrap_or(Close::GOING_AWAY).into()
+            }
+            () = shutdown.requested() => Close::GOING_AWAY.into(),
+            end = ws::ingest::run(&mut socket, "mp3", &mut ingest) => end,
+        };
+        // What was sent is played out: the source's end is not its listeners' cut.
+        drop(ingest);
+        self.0.audio.stand_up(sitting);
+        socket.end(end).await;
     }
 
     /// Shows the stream to `socket` until either ends.
-    pub async fn view_stream(&self, id: StreamId, mut socket: Socket) {
+    pub async fn view_stream(&self, id: StreamId, socket: Socket) {
         let mut shutdown = self.0.shutdown.clone();
         let (leave, left) = oneshot::channel();
         if !self.0.streams.borrow_mut().join(&id) {
             // It was stopped between the upgrade's answer and now.
             return socket.end(Close::STOPPED.into()).await;
         }
+        let key = self.0.streams.borrow().spec(&id).and_then(rendition_key);
+        let watch = self.0.media.broadcast.rendition(key).watch();
         self.0.viewers.borrow_mut().push((id.clone(), leave));
-        let end = tokio::select! {
-            close = left => return socket.end(close.unwrap_or(Close::GOING_AWAY).into()).await,
-            () = shutdown.requested() => Close::GOING_AWAY.into(),
-            end = drain(&mut socket) => end,
-        };
+        let stopped = std::cell::Cell::new(false);
+        ws::viewer::serve(socket, watch, async {
+            tokio::select! {
+                close = left => {
+                    stopped.set(true);
+                    close.unwrap_or(Close::GOING_AWAY)
+                }
+                () = shutdown.requested() => Close::GOING_AWAY,
+            }
+        })
+        .await;
         // `left` is gone by now, which tells our entry from those of viewers that are still there.
         self.0.viewers.borrow_mut().retain(|(_, leave)| !leave.is_closed());
-        self.0.streams.borrow_mut().leave(&id);
-        socket.end(end).await;
-    }
-
-    async fn publish(&self, mut socket: Socket, allowed: Result<(), Refusal>, seat: &Seat, format: &'static str) {
-        if allowed.is_err() {
-            // It was configured away between the upgrade's answer and now.
-            return socket.end(Close::RECONFIGURED.into()).await;
+        if !stopped.get() {
+            self.0.streams.borrow_mut().leave(&id);
         }
-        let mut shutdown = self.0.shutdown.clone();
-        let (sitting, left) = seat.sit_down();
-        let end = tokio::select! {
-            close = left => close.unwrap_or(Close::GOING_AWAY).into(),
-            () = shutdown.requested() => Close::GOING_AWAY.into(),
-            end = ingest(&mut socket, format) => end,
-        };
-        seat.stand_up(sitting);
-        socket.end(end).await;
     }
 
     fn close_replaced(&self, video: TrackChange, audio: TrackChange) {
@@ -216,61 +266,7 @@ impl App {
     }
 }
 
-/// Tells a publisher the format, then takes what it sends until it ends.
-async fn ingest(socket: &mut Socket, format: &'static str) -> End {
-    if let Err(end) = socket.send_text(format).await {
-        return end;
-    }
-    let (mut chunks, mut bytes) = (0_u64, 0_u64);
-    loop {
-        match socket.next().await {
-            Ok(Message::Binary(chunk)) => {
-                chunks += 1;
-                bytes += chunk.len() as u64;
-            }
-            Ok(Message::Text) => tracing::trace!("text from a publisher"),
-            Err(end) => {
-                tracing::debug!(format, chunks, bytes, "publisher gone");
-                return end;
-            }
-        }
-    }
-}
-
-/// Reads what a viewer has no reason to send until it ends.
-async fn drain(socket: &mut Socket) -> End {
-    loop {
-        if let Err(end) = socket.next().await {
-            return end;
-        }
-    }
-}
-
-impl Seat {
-    /// Takes the seat, from another if need be; says which sitting this is and when it is over.
-    fn sit_down(&self) -> (u64, oneshot::Receiver<Close>) {
-        self.clear(Close::TAKEN_OVER);
-        let (leave, left) = oneshot::channel();
-        self.taken.replace(Some(leave));
-        self.sittings.set(self.sittings.get() + 1);
-        (self.sittings.get(), left)
-    }
-
-    /// Gives the seat back, unless another has it by now.
-    fn stand_up(&self, sitting: u64) {
-        if self.sittings.get() == sitting {
-            self.taken.take();
-        }
-    }
-
-    fn clear(&self, close: Close) {
-        if let Some(leave) = self.taken.take() {
-            // A publisher that went meanwhile needs no telling.
-            let _ = leave.send(close);
-        }
-    }
-
-    fn occupants(&self) -> u32 {
-        self.taken.borrow().is_some().into()
-    }
+/// Which rendition a stream shows.
+fn rendition_key(spec: &StreamSpec) -> Option<u32> {
+    spec.video.then_some(spec.framerate)
 }

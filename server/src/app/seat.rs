@@ -1,0 +1,47 @@
+//! A place for one publisher.
+
+use std::cell::{Cell, RefCell};
+
+use tokio::sync::oneshot;
+
+use crate::ws::Close;
+
+/// A place for one publisher; whoever sits down later takes it over.
+#[derive(Default)]
+pub(super) struct Seat {
+    taken: RefCell<Option<oneshot::Sender<Close>>>,
+    sittings: Cell<u64>,
+}
+
+impl Seat {
+    /// Takes the seat, from another if need be; says which sitting this is and when it is over.
+    pub(super) fn sit_down(&self) -> (u64, oneshot::Receiver<Close>) {
+        self.clear(Close::TAKEN_OVER);
+        let (leave, left) = oneshot::channel();
+        self.taken.replace(Some(leave));
+        self.sittings.set(self.sittings.get() + 1);
+        (self.sittings.get(), left)
+    }
+
+    /// Gives the seat back; says whether nobody sat down after this sitting began.
+    pub(super) fn stand_up(&self, sitting: u64) -> bool {
+        let last = self.sittings.get() == sitting;
+        if last {
+            self.taken.take();
+        }
+        last
+    }
+
+    /// Tells whoever sits there that it is over.
+    pub(super) fn clear(&self, close: Close) {
+        if let Some(leave) = self.taken.take() {
+            // A publisher that went meanwhile needs no telling.
+            let _ = leave.send(close);
+        }
+    }
+
+    /// How many sit there: 0 or 1.
+    pub(super) fn occupants(&self) -> u32 {
+        self.taken.borrow().is_some().into()
+    }
+}
