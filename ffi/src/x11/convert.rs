@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use yuv::{BufferStoreMut, YuvConversionMode, YuvPlanarImageMut, YuvRange, YuvStandardMatrix};
 
-use crate::{Bgra, Error, I420Mut, Remedy, Result};
+use crate::{Bgra, Error, I420Mut, Plane, Remedy, Result};
 
 /// Converts `rows` of `from` to the same rows of `to`, in ITU-R BT.601 limited range; a last odd column or row is left out.
 ///
@@ -16,7 +16,6 @@ use crate::{Bgra, Error, I420Mut, Remedy, Result};
 /// # Errors
 /// [`Remedy::Drop`] when `to` is not `from`'s size rounded down to even sides, or `rows` starts or ends at an odd row inside it.
 pub fn bgra_to_i420(from: &Bgra<'_>, rows: Range<usize>, to: &mut I420Mut<'_>) -> Result<()> {
-    const DOING: &str = "converting the screen";
     let refuse = |detail: String| Err(Error::new(DOING, Remedy::Drop, detail));
     let (width, height) = (from.width & !1, from.height & !1);
     if (to.width, to.height) != (width, height) {
@@ -29,28 +28,63 @@ pub fn bgra_to_i420(from: &Bgra<'_>, rows: Range<usize>, to: &mut I420Mut<'_>) -
     if rows.is_empty() || width == 0 {
         return Ok(());
     }
-    let source = &from.pixels.data[rows.start * from.pixels.stride..];
     let mut band = to.window(0, rows.start, width, rows.len());
-    let band = &mut band;
+    let source = Plane { data: &from.pixels.data[rows.start * from.pixels.stride..], stride: from.pixels.stride };
+    let whole = |bytes: usize, stride: usize, rows: usize| bytes >= stride * rows;
+    let padded = whole(source.data.len(), source.stride, rows.len())
+        && whole(band.y.data.len(), band.y.stride, rows.len())
+        && whole(band.u.data.len(), band.u.stride, rows.len() / 2)
+        && whole(band.v.data.len(), band.v.stride, rows.len() / 2);
+    if padded {
+        return convert(source, &mut band, rows.len());
+    }
+    let upper = rows.len() - 2;
+    if upper > 0 {
+        convert(source, &mut band, upper)?;
+    }
+    convert_last_pair(Plane { data: &source.data[upper * source.stride..], ..source }, &mut band.window(0, upper, width, 2))
+}
+
+/// Converts the first `rows` rows, an even number, of `from` to those of `to`; both have them with their padding.
+///
+/// The `yuv` crate works on whole strides as far as the slices go, whatever the height: they are cut to the rows that are meant.
+fn convert(from: Plane<'_>, to: &mut I420Mut<'_>, rows: usize) -> Result<()> {
     let mut planar = YuvPlanarImageMut {
-        y_plane: BufferStoreMut::Borrowed(&mut *band.y.data),
-        y_stride: band.y.stride as u32,
-        u_plane: BufferStoreMut::Borrowed(&mut *band.u.data),
-        u_stride: band.u.stride as u32,
-        v_plane: BufferStoreMut::Borrowed(&mut *band.v.data),
-        v_stride: band.v.stride as u32,
-        width: width as u32,
-        height: rows.len() as u32,
+        y_plane: BufferStoreMut::Borrowed(&mut to.y.data[..to.y.stride * rows]),
+        y_stride: to.y.stride as u32,
+        u_plane: BufferStoreMut::Borrowed(&mut to.u.data[..to.u.stride * rows / 2]),
+        u_stride: to.u.stride as u32,
+        v_plane: BufferStoreMut::Borrowed(&mut to.v.data[..to.v.stride * rows / 2]),
+        v_stride: to.v.stride as u32,
+        width: to.width as u32,
+        height: rows as u32,
     };
-    let (stride, mode) = (from.pixels.stride as u32, YuvConversionMode::Balanced);
-    yuv::bgra_to_yuv420(&mut planar, source, stride, YuvRange::Limited, YuvStandardMatrix::Bt601, mode)
+    let (source, stride) = (&from.data[..from.stride * rows], from.stride as u32);
+    let (range, matrix, mode) = (YuvRange::Limited, YuvStandardMatrix::Bt601, YuvConversionMode::Balanced);
+    yuv::bgra_to_yuv420(&mut planar, source, stride, range, matrix, mode)
         .map_err(|error| Error::new(DOING, Remedy::Drop, error.to_string()))
 }
+
+/// Converts two rows that are not followed by padding, by way of rows that are.
+fn convert_last_pair(from: Plane<'_>, to: &mut I420Mut<'_>) -> Result<()> {
+    let width = to.width;
+    let source = [from.row(0, width * 4), from.row(1, width * 4)].concat();
+    let mut bytes = vec![0; width * 3];
+    let mut pair = I420Mut::packed(&mut bytes, width as u32, 2).expect("even and sized");
+    convert(Plane { data: &source, stride: width * 4 }, &mut pair, 2)?;
+    for y in 0..2 {
+        to.y.row_mut(y, width).copy_from_slice(pair.y.row_mut(y, width));
+    }
+    to.u.row_mut(0, width / 2).copy_from_slice(pair.u.data);
+    to.v.row_mut(0, width / 2).copy_from_slice(pair.v.data);
+    Ok(())
+}
+
+const DOING: &str = "converting the screen";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Plane;
 
     /// BT.601 limited range, as ITU-R BT.601-7, 2.5.1 and 2.5.3 have it.
     fn reference([blue, green, red]: [f64; 3]) -> [f64; 3] {
@@ -100,6 +134,17 @@ mod tests {
         bgra_to_i420(&from, 4..6, &mut to).expect("fits");
         let touched = |plane: &[u8], stride: usize| (0..plane.len() / stride).filter(|y| plane[y * stride] != 7).collect::<Vec<_>>();
         assert_eq!((touched(to.y.data, 16), touched(to.u.data, 8), touched(to.v.data, 8)), (vec![4, 5], vec![2], vec![2]));
+    }
+
+    #[test]
+    fn a_last_row_without_padding_is_converted_too() {
+        let pixels = solid(32, 16, [255; 3]);
+        let from = Bgra { width: 24, height: 16, pixels: Plane { data: &pixels[..15 * 128 + 96], stride: 128 } };
+        let mut bytes = vec![0; 32 * 16 * 3 / 2];
+        let mut to = I420Mut::packed(&mut bytes, 32, 16).expect("sized");
+        bgra_to_i420(&from, 0..16, &mut to.window(8, 0, 24, 16)).expect("fits");
+        let lit = |plane: &[u8], value: u8| plane.iter().filter(|&&sample| sample == value).count();
+        assert_eq!((lit(to.y.data, 235), lit(to.u.data, 128), lit(to.v.data, 128)), (24 * 16, 12 * 8, 12 * 8));
     }
 
     #[test]

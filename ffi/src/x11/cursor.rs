@@ -157,7 +157,7 @@ impl Image {
         if image.is_null() {
             display.check(DOING)?;
             // No cursor at all: nothing is drawn.
-            drop(display.take_fault());
+            let _ = display.take_fault();
             *self = Self::default();
             return Ok(());
         }

@@ -169,7 +169,7 @@ unsafe extern "C" fn protocol_error(display: *mut xlib::Display, event: *mut xli
     let event = unsafe { ptr::read(event) };
     let fault = Fault { display, code: event.error_code, request: event.request_code, minor: event.minor_code };
     // A thread that is ending has nobody left to tell.
-    drop(FAULT.try_with(|slot| slot.set(Some(fault))));
+    let _ = FAULT.try_with(|slot| slot.set(Some(fault)));
     0
 }
 

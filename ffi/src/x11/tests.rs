@@ -127,6 +127,20 @@ impl Painter {
         self.0.sync("defining the cursor").expect("defined");
     }
 
+    /// The server's own cursor is in the middle of the screen from the start.
+    fn hide_cursor(&self) {
+        let display = self.0.raw();
+        // SAFETY: as above; one bit, of no colour that counts as it is masked out.
+        unsafe {
+            let root = xlib::XDefaultRootWindow(display);
+            let blank = xlib::XCreateBitmapFromData(display, root, c"".as_ptr(), 1, 1);
+            let mut colour: xlib::XColor = std::mem::zeroed();
+            let cursor = xlib::XCreatePixmapCursor(display, blank, blank, &raw mut colour, &raw mut colour, 0, 0);
+            xlib::XDefineCursor(display, root, cursor);
+        }
+        self.0.sync("hiding the cursor").expect("hidden");
+    }
+
     fn warp(&self, x: i32, y: i32) {
         let display = self.0.raw();
         // SAFETY: as above.
@@ -150,6 +164,7 @@ fn lit(grab: &Grab<'_>) -> Vec<(usize, usize)> {
 fn start(geometry: &str, arguments: &[&str]) -> Option<(Server, Painter, Screen)> {
     let server = Server::start(geometry, arguments)?;
     let painter = Painter(server.open());
+    painter.hide_cursor();
     let screen = Screen::new(server.open()).expect("a screen");
     Some((server, painter, screen))
 }
