@@ -1,1 +1,39 @@
-//! Written next.
+//! FFmpeg: packets to pictures and samples, and back, with nothing held that could be shown.
+//!
+//! | stage | in | out | copies |
+//! |---|---|---|---|
+//! | [`VideoDecoder`] | [`Packet`](crate::Packet) | [`Picture`] | 0 (the packet is lent, the picture is the decoder's own frame) |
+//! | [`Painter`] | [`Picture`] | [`I420Mut`](crate::I420Mut) | 1 pass |
+//! | [`H264Encoder`] | [`I420`](crate::I420) | [`Packet`](crate::Packet) | 0 of ours (x264 copies what it is lent) |
+//! | [`AudioDecoder`] | [`Packet`](crate::Packet) | [`Samples`] | 0 |
+//! | [`Resampler`] | [`Samples`] | bytes somebody lends | 1 pass |
+//! | [`AacEncoder`] | bytes | [`Packet`](crate::Packet) | 1 pass in, 1 of the few hundred bytes out (the ADTS header goes before them) |
+//!
+//! Every stage has one owner and is driven by calling it; none starts a thread of ours. FFmpeg's own log is silent until
+//! [`set_log`] routes it.
+
+mod aac;
+mod audio;
+mod codec;
+mod decoder;
+mod encoder;
+mod layout;
+mod log;
+mod owned;
+mod packet;
+mod painter;
+mod picture;
+mod reorder;
+mod resample;
+mod scale;
+#[cfg(test)]
+mod tests;
+
+pub use aac::AacEncoder;
+pub use audio::{AudioDecoder, Samples};
+pub use decoder::VideoDecoder;
+pub use encoder::{H264Encoder, H264Settings, Preset};
+pub use log::{LogLevel, set_log};
+pub use painter::Painter;
+pub use picture::Picture;
+pub use resample::Resampler;

@@ -1,0 +1,212 @@
+//! Interleaved samples to AAC in ADTS frames.
+
+use std::collections::VecDeque;
+use std::ffi::c_int;
+use std::slice;
+use std::time::Instant;
+
+use ffmpeg_sys_next as ff;
+
+use super::codec::encoder;
+use super::owned::{Owned, check, frame, packet, would_block};
+use super::resample::layout;
+use crate::{AudioFormat, Codec, Error, MediaTime, Packet, Payload, PayloadBuilder, Remedy, Result};
+
+/// Encodes interleaved signed 16-bit little-endian sound as AAC (low complexity).
+///
+/// Every packet is one ADTS frame of 1024 samples. Its time is that of the sound in it: the encoder's delay of 1024 samples is taken off.
+/// Times of packets are exactly 1024 samples apart while the given times agree with the count of samples; small differences (two clocks
+/// that drift) are slewed away, large ones (a gap) are followed at once.
+///
+/// Copies: 1 pass in (the encoder takes floats in planes), 1 out (some hundred bytes, behind their ADTS header).
+pub struct AacEncoder {
+    context: Owned<ff::AVCodecContext>,
+    filling: Owned<ff::AVFrame>,
+    filled: usize,
+    format: AudioFormat,
+    /// The time of the next sample to come.
+    clock: Option<MediaTime>,
+    /// Time and capture of the frames inside the encoder.
+    inside: VecDeque<(MediaTime, Instant)>,
+    started: Option<(MediaTime, Instant)>,
+    ready: VecDeque<Packet>,
+}
+
+impl AacEncoder {
+    /// Opens an encoder.
+    ///
+    /// # Errors
+    /// When AAC has no such rate (of 7350…96 000 Hz) or number of channels (1 or 2 here).
+    pub fn new(format: AudioFormat, bitrate_bps: u32) -> Result<Self> {
+        let refuse = |what: &str| Error::new("opening an encoder", Remedy::Report, what);
+        if !RATES.contains(&format.rate) || !(1..=2).contains(&format.channels) {
+            return Err(refuse("no such rate or number of channels in aac"));
+        }
+        let mut unopened = encoder(c"aac")?;
+        let context = &mut unopened.context;
+        context.sample_rate = c_int::try_from(format.rate).map_err(|_| refuse("the rate is too high"))?;
+        context.sample_fmt = ff::AVSampleFormat::AV_SAMPLE_FMT_FLTP;
+        context.ch_layout = layout(format.channels);
+        context.bit_rate = i64::from(bitrate_bps);
+        context.profile = ff::FF_PROFILE_AAC_LOW;
+        context.time_base = ff::AVRational { num: 1, den: context.sample_rate };
+        let context = unopened.open()?;
+        if context.frame_size != FRAME as c_int {
+            return Err(refuse("this encoder's frames are not of 1024 samples"));
+        }
+        let mut filling = frame()?;
+        filling.format = ff::AVSampleFormat::AV_SAMPLE_FMT_FLTP as c_int;
+        filling.nb_samples = context.frame_size;
+        filling.sample_rate = context.sample_rate;
+        filling.ch_layout = layout(format.channels);
+        // SAFETY: the frame has its format, samples and layout set and no buffers yet; 0 asks for the machine's own alignment.
+        check(unsafe { ff::av_frame_get_buffer(filling.as_mut_ptr(), 0) }, "allocating a frame", Remedy::Rebuild)?;
+        Ok(Self { context, filling, filled: 0, format, clock: None, inside: VecDeque::new(), started: None, ready: VecDeque::new() })
+    }
+
+    /// Encodes `pcm`, of any whole number of frames, whose first sample is heard at `pts` and was captured at `captured`. Receive until
+    /// nothing comes before the next.
+    ///
+    /// # Errors
+    /// [`Remedy::Drop`] when `pcm` ends inside a frame, [`Remedy::Rebuild`] when the encoder is broken.
+    pub fn encode(&mut self, pcm: &[u8], pts: MediaTime, captured: Instant) -> Result<()> {
+        let frame_bytes = self.format.frame_bytes();
+        if !pcm.len().is_multiple_of(frame_bytes) {
+            return Err(Error::new("encoding sound", Remedy::Drop, "it ends inside a frame"));
+        }
+        let mut clock = self.clock.map_or(pts, |clock| follow(clock, pts));
+        let mut rest = pcm;
+        while !rest.is_empty() {
+            let frames = (FRAME - self.filled).min(rest.len() / frame_bytes);
+            let (piece, after) = rest.split_at(frames * frame_bytes);
+            if self.filled == 0 {
+                self.started = Some((clock, captured));
+            }
+            self.fill(piece)?;
+            self.filled += frames;
+            clock += MediaTime::from_ticks(frames as i64, self.format.rate);
+            rest = after;
+            if self.filled == FRAME {
+                self.filled = 0;
+                self.send()?;
+            }
+        }
+        self.clock = Some(clock);
+        Ok(())
+    }
+
+    /// The next packet; nothing when the encoder wants more sound.
+    ///
+    /// # Errors
+    /// None today; the encoder's own come from [`AacEncoder::encode`].
+    pub fn receive(&mut self) -> Result<Option<Packet>> {
+        Ok(self.ready.pop_front())
+    }
+
+    /// What it encodes.
+    #[must_use]
+    pub fn format(&self) -> AudioFormat {
+        self.format
+    }
+
+    fn fill(&mut self, pcm: &[u8]) -> Result<()> {
+        // SAFETY: the frame is initialised and has buffers; the call gives it others where the encoder still refers to these.
+        check(unsafe { ff::av_frame_make_writable(self.filling.as_mut_ptr()) }, "encoding sound", Remedy::Rebuild)?;
+        let channels = usize::from(self.format.channels);
+        for channel in 0..channels {
+            let plane = self.filling.data[channel].cast::<f32>();
+            // SAFETY: `av_frame_get_buffer` made a plane of `FRAME` floats, aligned for vectors, for each of the at most two channels, and
+            // `av_frame_make_writable` made it ours alone; zero or any other bytes are a valid float.
+            let plane = unsafe { slice::from_raw_parts_mut(plane, FRAME) };
+            let samples = pcm.chunks_exact(2).skip(channel).step_by(channels);
+            for (float, sample) in plane[self.filled..].iter_mut().zip(samples) {
+                *float = f32::from(i16::from_le_bytes([sample[0], sample[1]])) / 32_768.0;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> Result<()> {
+        self.inside.extend(self.started.take());
+        // SAFETY: the context is open and the frame is of its format, rate, layout and frame size; the call takes a reference to it.
+        let code = unsafe { ff::avcodec_send_frame(self.context.as_mut_ptr(), self.filling.as_ptr()) };
+        check(code, "encoding sound", Remedy::Rebuild)?;
+        loop {
+            let mut encoded = packet()?;
+            // SAFETY: the context is open and the packet initialised; the call fills it or leaves it empty.
+            let code = unsafe { ff::avcodec_receive_packet(self.context.as_mut_ptr(), encoded.as_mut_ptr()) };
+            if would_block(code) {
+                return Ok(());
+            }
+            check(code, "encoding sound", Remedy::Rebuild)?;
+            let Some((pts, arrival)) = self.inside.pop_front() else {
+                return Err(Error::new("encoding sound", Remedy::Rebuild, "more packets than frames"));
+            };
+            // The first packet is what the encoder's windows overlap with: it sounds one frame before what was given first.
+            let pts = pts - MediaTime::from_ticks(FRAME as i64, self.format.rate);
+            let data = self.frame_up(&encoded)?;
+            self.ready.push_back(Packet { codec: Codec::Aac, data, pts: Some(pts), dts: Some(pts), key: true, arrival });
+        }
+    }
+
+    /// Puts the ADTS header (ISO/IEC 13818-7, 6.2) before a raw AAC frame.
+    fn frame_up(&self, encoded: &Owned<ff::AVPacket>) -> Result<Payload> {
+        let size = usize::try_from(encoded.size).unwrap_or(0);
+        let length = size + ADTS_BYTES;
+        if encoded.data.is_null() || length >= 1 << 13 {
+            return Err(Error::new("encoding sound", Remedy::Rebuild, "a frame does not fit adts"));
+        }
+        // SAFETY: a packet of an encoder has `size` bytes at `data`, which it keeps alive and nobody writes any more.
+        let raw = unsafe { slice::from_raw_parts(encoded.data, size) };
+        let mut builder = PayloadBuilder::with_capacity(length);
+        builder.extend_from_slice(&adts_header(self.format, length));
+        builder.extend_from_slice(raw);
+        Ok(builder.finish())
+    }
+}
+
+impl std::fmt::Debug for AacEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AacEncoder({:?}, next at {:?})", self.format, self.clock)
+    }
+}
+
+// SAFETY: a codec context and a frame are bound to no thread, and `&mut self` orders the calls.
+unsafe impl Send for AacEncoder {}
+
+/// Where the counted clock goes when the given time is `pts`.
+fn follow(clock: MediaTime, pts: MediaTime) -> MediaTime {
+    let error = pts - clock;
+    if error.abs() > GAP { pts } else { clock + MediaTime::from_nanos(error.as_nanos() / SLEW) }
+}
+
+fn adts_header(format: AudioFormat, length: usize) -> [u8; ADTS_BYTES] {
+    let rate = RATES.iter().position(|&rate| rate == format.rate).unwrap_or(0) as u8;
+    let length = length as u16;
+    [
+        // Sync word; MPEG-4, layer 0, no checksum.
+        0xff,
+        0xf1,
+        // Low complexity (object type 2, less one), the rate's index, the channels' high bit.
+        0x40 | rate << 2 | format.channels >> 2,
+        (format.channels & 3) << 6 | (length >> 11) as u8,
+        (length >> 3) as u8,
+        // "Variable rate" buffer fullness (all ones), one raw block.
+        (length << 5) as u8 | 0x1f,
+        0xfc,
+    ]
+}
+
+/// The samples of an AAC frame, and the encoder's delay.
+const FRAME: usize = 1_024;
+
+const ADTS_BYTES: usize = 7;
+
+/// The rates of ADTS, by index (ISO/IEC 14496-3, table 1.18).
+const RATES: [u32; 13] = [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
+
+/// More than a sound server's own jitter, less than what lips show.
+const GAP: MediaTime = MediaTime::from_millis(100);
+
+/// One part of the difference a piece: pieces come every 10 to 20 ms, so jitter is smoothed over a second and a drift is followed.
+const SLEW: i64 = 64;

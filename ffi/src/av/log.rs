@@ -1,0 +1,86 @@
+//! Where FFmpeg's own log goes.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::panic::catch_unwind;
+use std::sync::{Once, RwLock};
+
+use ffmpeg_sys_next as ff;
+
+/// How grave a line of FFmpeg's log is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum LogLevel {
+    /// Something was lost.
+    Error,
+    /// Something is odd; with damaged input, one line per damage.
+    Warning,
+    /// For people at a terminal.
+    Info,
+    /// For FFmpeg's developers.
+    Debug,
+}
+
+/// Routes FFmpeg's log, for the whole process, to `log`, or silences it (the default).
+///
+/// `log` gets whole lines without the line end, from whatever thread FFmpeg is in; more than one thread may call it at once. Lines
+/// longer than 1023 bytes are cut. A panic in it is swallowed. On other machines than x86-64 the log stays silent: the
+/// callback's argument list has no portable type.
+pub fn set_log(log: Option<fn(LogLevel, &str)>) {
+    install();
+    *HOOK.write().unwrap_or_else(std::sync::PoisonError::into_inner) = log;
+}
+
+/// Makes FFmpeg's log ours; every constructor that opens a codec calls it.
+pub(super) fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `on_line` has the type FFmpeg calls, lives for ever, and may be called from any thread.
+        unsafe {
+            ff::av_log_set_callback(Some(on_line));
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        // SAFETY: sets one integer inside libavutil.
+        unsafe {
+            ff::av_log_set_level(ff::AV_LOG_QUIET);
+        }
+    });
+}
+
+#[cfg(target_arch = "x86_64")]
+unsafe extern "C" fn on_line(context: *mut c_void, level: c_int, format: *const c_char, arguments: *mut ff::__va_list_tag) {
+    // Bits above the low eight are a colour.
+    let level = level & 0xff;
+    if level > ff::AV_LOG_DEBUG {
+        return;
+    }
+    let hook = *HOOK.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let Some(hook) = hook else { return };
+    let level = match level {
+        ..=ff::AV_LOG_ERROR => LogLevel::Error,
+        ..=ff::AV_LOG_WARNING => LogLevel::Warning,
+        ..=ff::AV_LOG_INFO => LogLevel::Info,
+        _ => LogLevel::Debug,
+    };
+    let mut line: [c_char; 1024] = [0; 1024];
+    let mut prefix: c_int = 1;
+    // SAFETY: the first four arguments are those FFmpeg gave this callback for exactly this call; the array is as long as said and
+    // what is written is cut to it and ends with a zero.
+    unsafe { ff::av_log_format_line2(context, level_number(level), format, arguments, line.as_mut_ptr(), 1024, &raw mut prefix) };
+    // SAFETY: the array was zeroed and the call writes a terminated string, so a zero is inside; it is not written any more.
+    let line = unsafe { CStr::from_ptr(line.as_ptr()) };
+    let line = line.to_string_lossy();
+    // Unwinding into C would be undefined; what the hook lost it has lost.
+    let _ = catch_unwind(|| hook(level, line.trim_end()));
+}
+
+#[cfg(target_arch = "x86_64")]
+fn level_number(level: LogLevel) -> c_int {
+    match level {
+        LogLevel::Error => ff::AV_LOG_ERROR,
+        LogLevel::Warning => ff::AV_LOG_WARNING,
+        LogLevel::Info => ff::AV_LOG_INFO,
+        LogLevel::Debug => ff::AV_LOG_DEBUG,
+    }
+}
+
+static HOOK: RwLock<Option<fn(LogLevel, &str)>> = RwLock::new(None);

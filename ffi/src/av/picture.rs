@@ -1,0 +1,107 @@
+//! A decoded picture.
+
+use std::ffi::c_int;
+use std::slice;
+use std::time::Instant;
+
+use ffmpeg_sys_next as ff;
+
+use super::owned::Owned;
+use crate::{I420, MediaTime, Plane};
+
+/// A decoded picture in the memory it was decoded into.
+///
+/// Copies: 0. A decoder may keep reading that memory to predict later pictures; nobody writes it while a `Picture` refers to it.
+pub struct Picture {
+    frame: Owned<ff::AVFrame>,
+    pts: Option<MediaTime>,
+    arrival: Instant,
+}
+
+impl Picture {
+    pub(super) fn new(frame: Owned<ff::AVFrame>, pts: Option<MediaTime>, arrival: Instant) -> Self {
+        Self { frame, pts, arrival }
+    }
+
+    /// The width in pixels; may be odd.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.frame.width.unsigned_abs()
+    }
+
+    /// The height in pixels; may be odd.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.frame.height.unsigned_abs()
+    }
+
+    /// When it is shown.
+    #[must_use]
+    pub fn pts(&self) -> Option<MediaTime> {
+        self.pts
+    }
+
+    /// When the last byte of the packet that made it reached us.
+    #[must_use]
+    pub fn arrival(&self) -> Instant {
+        self.arrival
+    }
+
+    /// How much wider than high one pixel is, as numerator and denominator; (1, 1) when the stream does not say.
+    #[must_use]
+    pub fn pixel_aspect(&self) -> (u32, u32) {
+        let aspect = self.frame.sample_aspect_ratio;
+        match (u32::try_from(aspect.num), u32::try_from(aspect.den)) {
+            (Ok(wide), Ok(high)) if wide > 0 && high > 0 => (wide, high),
+            _ => (1, 1),
+        }
+    }
+
+    /// The samples, when they are what the camera takes: planar 8-bit 4:2:0 of limited range.
+    #[must_use]
+    pub fn as_i420(&self) -> Option<I420<'_>> {
+        if self.frame.format != ff::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int || self.is_full_range() {
+            return None;
+        }
+        let (width, height) = (usize::try_from(self.frame.width).ok()?, usize::try_from(self.frame.height).ok()?);
+        let (chroma_width, chroma_height) = (width.div_ceil(2), height.div_ceil(2));
+        Some(I420 {
+            width,
+            height,
+            y: self.plane(0, width, height)?,
+            u: self.plane(1, chroma_width, chroma_height)?,
+            v: self.plane(2, chroma_width, chroma_height)?,
+        })
+    }
+
+    fn plane(&self, index: usize, width: usize, height: usize) -> Option<Plane<'_>> {
+        let stride = usize::try_from(self.frame.linesize[index]).ok()?;
+        let data = self.frame.data[index];
+        if data.is_null() || stride < width || height == 0 {
+            return None;
+        }
+        // SAFETY: a decoder's frame of this format has, by the contract of `get_buffer2`, `height` rows of at least `width` samples
+        // `linesize` bytes apart from `data` on, in buffers the frame keeps alive; the decoder writes a frame only before handing it out.
+        let data = unsafe { slice::from_raw_parts(data, stride * (height - 1) + width) };
+        Some(Plane { data, stride })
+    }
+
+    /// Whether the samples use all of 0…255.
+    pub(super) fn is_full_range(&self) -> bool {
+        self.frame.format == ff::AVPixelFormat::AV_PIX_FMT_YUVJ420P as c_int
+            || self.frame.color_range as c_int == ff::AVColorRange::AVCOL_RANGE_JPEG as c_int
+    }
+
+    pub(super) fn frame(&self) -> &Owned<ff::AVFrame> {
+        &self.frame
+    }
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Picture({}x{} at {:?})", self.width(), self.height(), self.pts)
+    }
+}
+
+// SAFETY: a frame is fields and references to buffers whose counts are atomic; reading and freeing it is bound to no thread.
+unsafe impl Send for Picture {}

@@ -1,0 +1,126 @@
+//! Display order from decoding order, by the container's times alone.
+
+use std::collections::VecDeque;
+
+use crate::MediaTime;
+
+/// Puts pictures that come in decoding order into display order, each as soon as the order is certain.
+///
+/// Decode times rise, and nothing is shown before it is decoded; so once a packet with decode time `d` was taken, no picture with a
+/// time below `d` can come any more, and every picture up to `d` may go. Where nothing is reordered a picture's time is its decode
+/// time, and it goes at once.
+#[derive(Debug)]
+pub(super) struct Reorder<T> {
+    /// Not certain yet, by time.
+    held: VecDeque<(MediaTime, T)>,
+    /// Certain, in order.
+    ready: VecDeque<T>,
+    decoded: Option<MediaTime>,
+}
+
+impl<T> Reorder<T> {
+    pub(super) fn new() -> Self {
+        Self { held: VecDeque::new(), ready: VecDeque::new(), decoded: None }
+    }
+
+    /// Takes note that a packet with this decode time was taken. A time that goes back starts a new timeline: what is held goes first.
+    pub(super) fn advance(&mut self, decode_time: Option<MediaTime>) {
+        if decode_time.is_none() || decode_time < self.decoded {
+            self.release();
+        }
+        self.decoded = decode_time;
+        self.settle();
+    }
+
+    /// Takes the next picture in decoding order. One without a time goes at once.
+    pub(super) fn insert(&mut self, pts: Option<MediaTime>, picture: T) {
+        let Some(pts) = pts else {
+            self.ready.push_back(picture);
+            return;
+        };
+        let place = self.held.partition_point(|&(held, _)| held <= pts);
+        self.held.insert(place, (pts, picture));
+        self.settle();
+    }
+
+    /// Makes everything held certain: the stream ends.
+    pub(super) fn release(&mut self) {
+        self.ready.extend(self.held.drain(..).map(|(_, picture)| picture));
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    /// The next picture in display order, if it is certain.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        self.ready.pop_front()
+    }
+
+    fn settle(&mut self) {
+        while let Some(&(first, _)) = self.held.front() {
+            let certain = self.decoded.is_none_or(|decoded| first <= decoded);
+            if !certain && self.held.len() <= MOST_HELD {
+                break;
+            }
+            self.ready.extend(self.held.pop_front().map(|(_, picture)| picture));
+        }
+    }
+}
+
+/// MPEG-1 and MPEG-2 reorder by one picture; times that ask for more than a few are wrong, and must not cost memory.
+const MOST_HELD: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds (pts, dts) pairs and says what came out after each.
+    fn run(packets: &[(i64, i64)]) -> Vec<Vec<i64>> {
+        let mut reorder = Reorder::new();
+        let mut outputs = Vec::new();
+        for &(pts, dts) in packets {
+            reorder.advance(Some(MediaTime::from_millis(dts)));
+            reorder.insert(Some(MediaTime::from_millis(pts)), pts);
+            outputs.push(std::iter::from_fn(|| reorder.pop()).collect());
+        }
+        reorder.release();
+        outputs.push(std::iter::from_fn(|| reorder.pop()).collect());
+        outputs
+    }
+
+    #[test]
+    fn unordered_stream_is_never_held() {
+        assert_eq!(run(&[(0, 0), (40, 40), (80, 80)]), [vec![0], vec![40], vec![80], vec![]]);
+    }
+
+    #[test]
+    fn bidirectional_pictures_pass_their_anchor() {
+        // I P B B P in decoding order.
+        let packets = [(1, 0), (4, 1), (2, 2), (3, 3), (7, 4)];
+        assert_eq!(run(&packets), [vec![], vec![1], vec![2], vec![3], vec![4], vec![7]]);
+    }
+
+    #[test]
+    fn timeline_that_starts_again_releases_the_old_one() {
+        assert_eq!(run(&[(1_002, 1_000), (1_006, 1_001), (2, 0)]), [vec![], vec![], vec![1_002, 1_006], vec![2]]);
+    }
+
+    #[test]
+    fn absurd_times_hold_a_few_pictures_at_most() {
+        let packets: Vec<(i64, i64)> = (0..20).map(|n| (1_000_000 + n, n)).collect();
+        let held = 20 - run(&packets)[..20].iter().map(Vec::len).sum::<usize>();
+        assert_eq!(held, MOST_HELD);
+    }
+
+    #[test]
+    fn missing_times_keep_decoding_order() {
+        let mut reorder = Reorder::new();
+        reorder.advance(Some(MediaTime::ZERO));
+        reorder.insert(Some(MediaTime::from_millis(40)), 'a');
+        reorder.advance(None);
+        reorder.insert(None, 'b');
+        assert_eq!([reorder.pop(), reorder.pop(), reorder.pop()], [Some('a'), Some('b'), None]);
+    }
+}
