@@ -92,7 +92,8 @@ impl Connection {
 
     /// Makes the sinks and the source of ours that are missing, sets the defaults, and begins to keep count of their users.
     ///
-    /// What is there is adopted, whoever made it; nothing is ever unloaded.
+    /// What is there is adopted, whoever made it; nothing is ever unloaded. A server that does not suspend idle devices is told to:
+    /// otherwise sinks mix silence for ever, for streams that are corked too.
     ///
     /// # Errors
     /// [`Remedy::Report`] when something is missing and the server refuses to make it; the text names it and the command that would

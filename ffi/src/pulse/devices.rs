@@ -6,7 +6,7 @@ use libpulse_sys as pa;
 
 use super::code::Code;
 use super::connection::Connection;
-use super::request::Device;
+use super::request::{Device, SUSPEND_ON_IDLE};
 use super::{MICROPHONE_SINK, MICROPHONE_SOURCE, SPEAKER_SINK};
 use crate::{Error, Remedy, Result};
 
@@ -32,6 +32,7 @@ pub(super) fn ensure(connection: &mut Connection, deadline: Instant) -> Result<D
     let speaker_sink = survey.device(Kind::Sink, &SPEAKER)?;
     let microphone_source = survey.device(Kind::Source, &MICROPHONE)?;
     survey.defaults(speaker_sink.is_some(), microphone_source.is_some())?;
+    survey.suspend_idle()?;
     let Survey { made, missing, .. } = survey;
     super::usage::watch(connection, Known { microphone_sink, microphone_source, speaker_sink }, deadline)?;
     if missing.is_empty() { Ok(Devices { made }) } else { Err(Error::new(PREPARING, Remedy::Report, missing.join("; "))) }
@@ -77,6 +78,17 @@ impl Survey<'_> {
             Err(Code::NO_ENTITY) => Ok(None),
             Err(code) => Err(Error::new(PREPARING, Remedy::Rebuild, format!("{name}: {code}"))),
         }
+    }
+
+    /// Lets the server rest. A null sink that nobody uses, or one with corked streams only, would go on mixing silence.
+    fn suspend_idle(&mut self) -> Result<()> {
+        let question = self.connection.link().asker().suspends_idle();
+        if self.connection.wait(question, self.deadline)? == Ok(false) {
+            let loading = self.connection.link().asker().load_module(SUSPEND_ON_IDLE, "");
+            // A server that refuses costs a little processor time, nothing else.
+            let _ = self.connection.wait(loading, self.deadline)?;
+        }
+        Ok(())
     }
 
     /// Sets what is there as default. It asks first: a server may save what is set.
@@ -132,8 +144,9 @@ impl Recipe {
     }
 }
 
-/// `norewinds` makes an idle null sink mix 50 ms ahead instead of 2 s: without it the first sound after a silence is up to 2 s late,
-/// since a sink that has mixed silence waits until its time is over.
+/// `norewinds` makes an idle null sink mix 50 ms ahead instead of 2 s. Without it, the first sound after a silence is up to 2 s late for
+/// who listens to the monitor: the sink waits out the silence it has mixed, or mixes the sound into what the monitor has passed on
+/// already. A suspended sink has neither trouble.
 const MICROPHONE_FEED: Recipe = Recipe {
     name: MICROPHONE_SINK,
     module: "module-null-sink",

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::fmt;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +95,7 @@ impl Mainloop {
         Waker(Arc::clone(&self.wake))
     }
 
-    fn add(&self, fd: impl std::os::fd::AsFd, callback: IoCallback) -> Result<()> {
+    fn add(&self, fd: impl AsFd, callback: IoCallback) -> Result<()> {
         let fd = fd.as_fd().try_clone_to_owned().map_err(|cause| Error::system("watching a descriptor", Remedy::Retry, cause))?;
         // SAFETY: the table is a field of the live main loop.
         let io_new = unsafe { (*self.api.as_ptr()).io_new }.expect("every table has it");

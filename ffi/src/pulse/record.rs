@@ -148,3 +148,20 @@ const FLAGS: pa::pa_stream_flags_t = pa::PA_STREAM_ADJUST_LATENCY
     | pa::PA_STREAM_START_UNMUTED;
 
 const CONNECTING: &str = "recording a source";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hole_of_any_length_is_as_much_silence() {
+        for bytes in [0, 4, SILENCE.len(), SILENCE.len() * 2 + 8] {
+            let mut heard = 0;
+            silence(bytes, |piece| {
+                assert!(!piece.is_empty() && piece.iter().all(|&byte| byte == 0));
+                heard += piece.len();
+            });
+            assert_eq!(heard, bytes);
+        }
+    }
+}

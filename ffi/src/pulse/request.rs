@@ -1,7 +1,7 @@
 //! Questions to the server and their answers.
 
 use std::cell::Cell;
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::NonNull;
 use std::rc::Rc;
 
@@ -72,6 +72,14 @@ impl<'a> Asker<'a> {
         self.send(|context, to| {
             // SAFETY: a live context (see `Asker`); `to` outlives the operation (see `Request`).
             unsafe { pa::pa_context_get_server_info(context, Some(on_server), to) }
+        })
+    }
+
+    /// Whether the server suspends what is idle ([`SUSPEND_ON_IDLE`]).
+    pub(super) fn suspends_idle(self) -> Option<Request<bool>> {
+        self.send(|context, to| {
+            // SAFETY: as in `defaults`.
+            unsafe { pa::pa_context_get_module_info_list(context, Some(on_module), to) }
         })
     }
 
@@ -191,6 +199,24 @@ extern "C" fn on_server(context: *mut pa::pa_context, info: *const pa::pa_server
     unsafe { deliver_entry(context, eol, to, read) };
 }
 
+extern "C" fn on_module(context: *mut pa::pa_context, info: *const pa::pa_module_info, eol: i32, to: *mut c_void) {
+    if eol > 0 {
+        // SAFETY: passed by `Asker::suspends_idle`, whose answer is a truth.
+        unsafe { deliver(to, |answer| answer.value.set(answer.value.take().or(Some(Ok(false))))) };
+        return;
+    }
+    if eol == 0 {
+        // SAFETY: with `eol` 0 the entry is valid during the callback (manual of introspection).
+        let name = unsafe { (*info).name };
+        // SAFETY: null or a string, as all of introspection.
+        if unsafe { text(name) } != SUSPEND_ON_IDLE {
+            return;
+        }
+    }
+    // SAFETY: passed by `Asker::suspends_idle`, whose answer is a truth.
+    unsafe { deliver_entry(context, eol, to, || true) };
+}
+
 extern "C" fn on_index(context: *mut pa::pa_context, index: u32, to: *mut c_void) {
     let eol = if index == pa::PA_INVALID_INDEX { -1 } else { 0 };
     // SAFETY: passed by `Asker::load_module`, whose answer is an index.
@@ -221,10 +247,13 @@ impl Defaults {
 
 /// # Safety
 /// `string` is null or NUL-terminated.
-unsafe fn text(string: *const std::ffi::c_char) -> String {
+unsafe fn text(string: *const c_char) -> String {
     if string.is_null() {
         return String::new();
     }
     // SAFETY: the caller's duty, and null is excluded above.
     unsafe { CStr::from_ptr(string) }.to_string_lossy().into_owned()
 }
+
+/// The module that stops the clock of sinks and sources that nobody uses.
+pub(super) const SUSPEND_ON_IDLE: &str = "module-suspend-on-idle";

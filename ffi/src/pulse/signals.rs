@@ -62,3 +62,21 @@ impl Drop for Lend<'_> {
         self.0.lending.set(false);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Remedy;
+
+    #[test]
+    fn first_failure_stays_and_a_panic_of_a_callback_goes_on_outside() {
+        let signals = Signals::default();
+        assert_eq!(signals.check(), Ok(()));
+        signals.run(|| signals.fail(Error::new("first", Remedy::Rebuild, "")));
+        signals.run(|| signals.fail(Error::new("second", Remedy::Rebuild, "")));
+        signals.run(|| panic!("in a callback"));
+        let panic = catch_unwind(AssertUnwindSafe(|| signals.check())).expect_err("it goes on");
+        assert_eq!(panic.downcast_ref(), Some(&"in a callback"));
+        assert_eq!(signals.check().map_err(|error| error.doing()), Err("first"));
+    }
+}

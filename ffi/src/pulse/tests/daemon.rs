@@ -49,6 +49,13 @@ impl Daemon {
         Connection::connect(Some(&format!("unix:{}", self.socket().display())), name, soon())
     }
 
+    /// Unloads every module of this name, as an operator would.
+    pub(super) fn unload(&self, module: &str) {
+        let server = format!("unix:{}", self.socket().display());
+        let status = Command::new("pactl").args(["-s", &server, "unload-module", module]).status();
+        assert!(status.expect("pactl comes with pulseaudio").success());
+    }
+
     fn spawn(dir: &Path, arguments: &[&str]) -> Option<Child> {
         let protocol = format!("module-native-protocol-unix auth-anonymous=1 socket={}", dir.join("native").display());
         let spawned = Command::new("pulseaudio")

@@ -1,5 +1,5 @@
 use super::daemon::{Daemon, soon};
-use super::{FORMAT, drive};
+use super::{FORMAT, drive, until_error};
 use crate::Remedy;
 use crate::pulse::{Latency, MICROPHONE_MONITOR, MICROPHONE_SINK, MICROPHONE_SOURCE, SPEAKER_MONITOR, SPEAKER_SINK};
 
@@ -9,6 +9,8 @@ fn missing_devices_are_made_and_present_ones_adopted() {
     let mut connection = daemon.connect("first");
     let devices = connection.ensure_devices(soon()).expect("modules may be loaded");
     assert_eq!(devices.made, [MICROPHONE_SINK, MICROPHONE_SOURCE]);
+    let question = connection.link().asker().suspends_idle();
+    assert_eq!(connection.wait(question, soon()).expect("the server is up"), Ok(true), "it was told to");
     drop(connection);
 
     let mut connection = daemon.connect("second");
@@ -93,4 +95,21 @@ fn stolen_default_is_noticed_and_mended() {
     assert!(!ours.devices_changed());
     let question = other.link().asker().defaults();
     assert_eq!(other.wait(question, soon()).expect("the server is up").expect("it knows").sink, SPEAKER_SINK);
+}
+
+#[test]
+fn removed_sink_ends_its_stream_and_is_made_again() {
+    let Some(daemon) = Daemon::start(&[]) else { return };
+    let mut watcher = daemon.connect("watcher");
+    watcher.ensure_devices(soon()).expect("modules may be loaded");
+    let mut player = daemon.connect("player");
+    let playback = player.playback(MICROPHONE_SINK, FORMAT, Latency::LIVE).expect("connected");
+    drive(&mut player, |_| playback.writable_bytes() > 0);
+    daemon.unload("module-null-sink");
+    drive(&mut watcher, |watcher| watcher.devices_changed());
+    let error = until_error(&mut player);
+    assert_eq!(error.remedy(), Remedy::Rebuild, "it is not moved to another sink: {error}");
+    assert!(error.to_string().contains(MICROPHONE_SINK), "{error}");
+    assert_eq!(watcher.ensure_devices(soon()).expect("modules may be loaded").made, [MICROPHONE_SINK, SPEAKER_SINK, MICROPHONE_SOURCE]);
+    assert!(!watcher.devices_changed());
 }

@@ -2,6 +2,7 @@ mod daemon;
 mod devices;
 mod sound;
 
+use std::os::fd::AsFd;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use daemon::{Daemon, soon};
 
 use super::{Connection, Latency, SPEAKER_MONITOR, SPEAKER_SINK};
-use crate::{AudioFormat, Remedy};
+use crate::{AudioFormat, Error, Remedy};
 
 const FORMAT: AudioFormat = AudioFormat::STEREO_48K;
 
@@ -20,6 +21,17 @@ fn drive(connection: &mut Connection, mut done: impl FnMut(&Connection) -> bool)
     while !done(connection) {
         assert!(Instant::now() < deadline, "still not so: {connection:?}");
         connection.iterate(Some(Duration::from_millis(20))).expect("the server is up");
+    }
+}
+
+/// Drives `connection` until it breaks.
+fn until_error(connection: &mut Connection) -> Error {
+    let deadline = soon();
+    loop {
+        assert!(Instant::now() < deadline, "nothing broke: {connection:?}");
+        if let Err(error) = connection.iterate(Some(Duration::from_millis(20))) {
+            return error;
+        }
     }
 }
 
@@ -53,13 +65,7 @@ fn killed_server_asks_to_rebuild_and_a_new_connection_works() {
     let mut record = connection.record(SPEAKER_MONITOR, FORMAT, 3_840).expect("connected");
     drive(&mut connection, |_| playback.writable_bytes() > 0);
     daemon.restart();
-    let deadline = soon();
-    let error = loop {
-        assert!(Instant::now() < deadline);
-        if let Err(error) = connection.iterate(Some(Duration::from_millis(20))) {
-            break error;
-        }
-    };
+    let error = until_error(&mut connection);
     assert_eq!(error.remedy(), Remedy::Rebuild, "{error}");
     assert_eq!(connection.iterate(None).map_err(|error| error.remedy()), Err(Remedy::Rebuild), "it stays broken");
     assert_eq!(playback.writable_bytes(), 0);
@@ -90,13 +96,7 @@ fn stream_without_its_device_asks_to_rebuild() {
     let Some(daemon) = Daemon::start(&["-L", "module-null-sink sink_name=audio_output"]) else { return };
     let mut connection = daemon.connect("test");
     let _playback = connection.playback("elsewhere", FORMAT, Latency::LIVE).expect("the server is asked later");
-    let deadline = soon();
-    let error = loop {
-        assert!(Instant::now() < deadline);
-        if let Err(error) = connection.iterate(Some(Duration::from_millis(20))) {
-            break error;
-        }
-    };
+    let error = until_error(&mut connection);
     assert_eq!(error.remedy(), Remedy::Rebuild);
     assert!(error.to_string().contains("elsewhere"), "{error}");
     let mut connection = daemon.connect("test");
@@ -110,10 +110,7 @@ fn iterate_returns_for_a_waker_a_watched_descriptor_and_its_timeout() {
     let Some(daemon) = Daemon::start(&[]) else { return };
     let mut connection = daemon.connect("test");
     let ours = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).expect("an eventfd");
-    {
-        use std::os::fd::AsFd;
-        connection.watch(ours.as_fd()).expect("descriptors are left");
-    }
+    connection.watch(ours.as_fd()).expect("descriptors are left");
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(30) {
         connection.iterate(Some(Duration::from_millis(30))).expect("the server is up");
