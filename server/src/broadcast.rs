@@ -219,7 +219,10 @@ impl Pump {
         let media = if packet.codec.is_video() { Media::Video } else { Media::Audio };
         let mut frame = BytesMut::with_capacity(HEADER_MAX_BYTES + packet.data.len() + packet.data.len() / 16 + 1024);
         frame.resize(HEADER_MAX_BYTES, 0);
-        muxer.write(packet, &mut frame);
+        if !muxer.write(packet, &mut frame) {
+            // Only a packet without a time, or of a track that the stream was not begun with.
+            return;
+        }
         let bytes = frame_in_place(frame, HEADER_MAX_BYTES);
         let key = packet.key && media == Media::Video || self.settings.is_none();
         self.rendition.hub.borrow_mut().publish(Unit { media, key, bytes, captured: packet.arrival });

@@ -105,3 +105,6 @@ impl std::fmt::Debug for Picture {
 
 // SAFETY: a frame is fields and references to buffers whose counts are atomic; reading and freeing it is bound to no thread.
 unsafe impl Send for Picture {}
+
+// SAFETY: a shared picture is only read: no method changes a field, and the decoder that made it writes no sample after it gave it out.
+unsafe impl Sync for Picture {}

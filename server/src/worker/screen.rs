@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use crosspoint_ffi::av::{H264Encoder, H264Settings};
+use crosspoint_ffi::av::{H264Encoder, H264Settings, Preset};
 use crosspoint_ffi::fd::{Wake, wait_readable};
-use crosspoint_ffi::x11::{Display, Screen, convert::bgra_to_i420};
+use crosspoint_ffi::x11::{Display, Screen, bgra_to_i420};
 use crosspoint_ffi::{Error, I420, I420Mut, MediaTime, Packet, Remedy, Result, VideoFormat};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
@@ -235,7 +235,7 @@ impl Encoding {
         let format = VideoFormat::new(even(size.0), even(size.1), settings.frame_rate).ok_or_else(|| {
             Error::new("encoding the screen", Remedy::Report, format!("{}x{} is outside 16x16 to 3840x2160", size.0, size.1))
         })?;
-        let encoder = H264Encoder::new(H264Settings { format, bitrate_bps: settings.bitrate_bps, ..H264Settings::default() })?;
+        let encoder = H264Encoder::new(H264Settings { format, bitrate_bps: settings.bitrate_bps, preset: Preset::default() })?;
         info!(width = format.width(), height = format.height(), rate = format.frame_rate(), "encoder opened");
         Ok(Self { size, format, picture: vec![0; format.i420_bytes()], encoder })
     }

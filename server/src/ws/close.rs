@@ -51,6 +51,7 @@ impl From<WebSocketError> for End {
             WebSocketError::ConnectionClosed
             | WebSocketError::HTTPError(_)
             | WebSocketError::IoError(_)
+            | WebSocketError::SendError(_)
             | WebSocketError::UnexpectedEOF => Self::Gone,
             WebSocketError::ControlFrameFragmented
             | WebSocketError::InvalidCloseCode

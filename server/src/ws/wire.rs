@@ -11,7 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// An upgraded connection: what the peer sent right behind its upgrade request comes first.
 #[derive(Debug)]
-pub struct Wire {
+pub(super) struct Wire {
     early: Bytes,
     tcp: TcpStream,
 }

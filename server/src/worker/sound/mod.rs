@@ -74,18 +74,20 @@ impl Sound {
         let (orders, ordered) = mpsc::channel();
         let wake = Arc::new(Wake::new().map_err(crate::Error::Device)?);
         let view = Arc::new(SoundView::default());
-        let work = Work {
+        let (woken, told) = (Arc::clone(&wake), Arc::clone(&view));
+        // What belongs to the connection belongs to its thread, so it is made there.
+        let work = move || Work {
             server,
             orders: ordered,
-            wake: Arc::clone(&wake),
-            view: Arc::clone(&view),
+            wake: woken,
+            view: told,
             trouble,
             packet_trouble,
             play: Play::default(),
             hear: Hear::new(epoch),
             stopped: false,
         };
-        let thread = super::start("sound", move || work.run()).map_err(crate::Error::Thread)?;
+        let thread = super::start("sound", move || work().run()).map_err(crate::Error::Thread)?;
         Ok(Self { orders, wake, view, thread: Some(thread) })
     }
 

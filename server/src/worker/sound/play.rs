@@ -100,13 +100,20 @@ impl Play {
                 continue;
             }
             let paused = self.paused;
+            let mut pulled = Ok(0);
             let written = stream.playback.write_with(wanted.min(have), |lent| {
-                let bytes = source.resampler.pull_into(lent);
+                pulled = source.resampler.pull_into(lent);
+                let bytes = pulled.as_ref().map_or(0, |&bytes| bytes);
                 if paused {
                     lent[..bytes].fill(0);
                 }
                 bytes
             })?;
+            if let Err(error) = pulled {
+                view.bad_packets.fetch_add(1, Relaxed);
+                trouble.note(error);
+                source.resampler.clear();
+            }
             if written == 0 {
                 break;
             }
@@ -150,7 +157,7 @@ impl Source {
         let Some((_, decoder)) = &mut self.decoder else { return Ok(()) };
         decoder.send(packet)?;
         while let Some(samples) = decoder.receive()? {
-            self.resampler.push(&samples)?;
+            self.resampler.push(samples)?;
         }
         Ok(())
     }
