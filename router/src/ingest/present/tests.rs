@@ -144,3 +144,47 @@ fn lost_source_is_black_once_and_a_new_one_shows_at_once() {
     assert_eq!(presenter.stats().dropped, 1);
     write(&mut presenter, 3, read + ms(4.0));
 }
+
+proptest::proptest! {
+    /// Whatever happens, what waits is written after a few deadlines, and every frame is accounted for.
+    #[test]
+    fn every_frame_is_written_or_counted(operations in proptest::collection::vec((0_u8..16, 0_u16..400), 1..300)) {
+        let (mut now, mut presenter, mut frames) = (epoch(), Presenter::new(), 0_u64);
+        for (operation, wait) in operations {
+            now += ms(f64::from(wait) / 10.0);
+            match operation {
+                0 => presenter.handle_reader(ReaderEvent::Opened, now),
+                1 => presenter.handle_reader(ReaderEvent::Closed, now),
+                2 => presenter.handle_reader(ReaderEvent::Unknown, now),
+                3 => presenter.handle_pause(),
+                4 | 5 => presenter.handle_resume(),
+                6 => presenter.handle_blackout(),
+                7..=11 => presenter.handle_reader(ReaderEvent::Read, now),
+                _ => {
+                    frames += 1;
+                    presenter.handle_frame(frames, now);
+                }
+            }
+            if let PresentOutput::Write(_) | PresentOutput::WriteBlack = presenter.poll(now) {
+                presenter.handle_written(now, now + ms(0.2));
+                now += ms(0.2);
+            }
+        }
+        let mut deadlines = 0;
+        loop {
+            match presenter.poll(now) {
+                PresentOutput::Idle => break,
+                PresentOutput::WaitUntil(until) => {
+                    proptest::prop_assert!(until > now);
+                    now = until;
+                    deadlines += 1;
+                }
+                PresentOutput::Write(_) | PresentOutput::WriteBlack => presenter.handle_written(now, now),
+            }
+        }
+        proptest::prop_assert!(deadlines <= 4, "{deadlines} deadlines for one frame");
+        let stats = presenter.stats();
+        proptest::prop_assert_eq!(stats.frames_in, frames);
+        proptest::prop_assert_eq!(stats.frames_in, stats.frames_out + stats.dropped + stats.withheld);
+    }
+}
