@@ -65,8 +65,11 @@ fn bads(events: &[Event], wanted: Reason) -> usize {
     events.iter().filter(|event| matches!(event, Event::Bad(reason) if *reason == wanted)).count()
 }
 
-fn outline(packets: &[Packet]) -> Vec<(Codec, Vec<u8>, Option<MediaTime>, Option<MediaTime>, bool)> {
-    packets.iter().map(|packet| (packet.codec, packet.data.to_vec(), packet.pts, packet.dts, packet.key)).collect()
+/// A packet without its arrival.
+type Row = (Codec, Payload, [Option<MediaTime>; 2], bool);
+
+fn outline(packets: &[Packet]) -> Vec<Row> {
+    packets.iter().map(|packet| (packet.codec, packet.data.clone(), [packet.pts, packet.dts], packet.key)).collect()
 }
 
 fn cell_at(bytes: &[u8], at: usize) -> &[u8] {
