@@ -297,6 +297,23 @@ fn silence_ends_an_exact_fit_of_a_publisher_that_pauses_between_pictures() {
 }
 
 #[test]
+fn pauses_within_pictures_of_stated_length_count_too() {
+    let now = origin();
+    let (mut muxer, mut demuxer) = (Muxer::new(true, false), Demuxer::new());
+    for nth in 0..20 {
+        let mut out = BytesMut::new();
+        assert!(muxer.write(&picture(nth, 700, now), &mut out));
+        let at = now + Duration::from_millis(33) * nth as u32;
+        let cells = if nth < 19 { out.to_vec() } else { unstated(out.to_vec()) };
+        let (first, second) = cells.split_at(CELL_BYTES * 2);
+        demuxer.push(first, at);
+        assert_eq!(demuxer.poll_deadline(), None, "picture {nth}");
+        demuxer.push(second, at + Duration::from_millis(10));
+    }
+    assert_eq!(drain(&mut demuxer).0.len(), 20);
+}
+
+#[test]
 fn half_a_cell_never_waits_for_silence() {
     let now = origin();
     let mut demuxer = Demuxer::new();
