@@ -21,9 +21,9 @@ enum Version {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Layer {
-    I,
-    II,
-    III,
+    One,
+    Two,
+    Three,
 }
 
 impl Header {
@@ -44,9 +44,9 @@ impl Header {
             _ => return None,
         };
         let layer = match two >> 1 & 3 {
-            1 => Layer::III,
-            2 => Layer::II,
-            3 => Layer::I,
+            1 => Layer::Three,
+            2 => Layer::Two,
+            3 => Layer::One,
             _ => return None,
         };
         let rate = match version {
@@ -56,17 +56,17 @@ impl Header {
         };
         let rate = *rate.get(usize::from(three >> 2 & 3))?;
         let kbps = match (version, layer) {
-            (Version::Mpeg1, Layer::I) => KBPS_1_I,
-            (Version::Mpeg1, Layer::II) => KBPS_1_II,
-            (Version::Mpeg1, Layer::III) => KBPS_1_III,
-            (Version::Mpeg2 | Version::Mpeg25, Layer::I) => KBPS_2_I,
-            (Version::Mpeg2 | Version::Mpeg25, Layer::II | Layer::III) => KBPS_2_II_III,
+            (Version::Mpeg1, Layer::One) => KBPS_1_I,
+            (Version::Mpeg1, Layer::Two) => KBPS_1_II,
+            (Version::Mpeg1, Layer::Three) => KBPS_1_III,
+            (Version::Mpeg2 | Version::Mpeg25, Layer::One) => KBPS_2_I,
+            (Version::Mpeg2 | Version::Mpeg25, Layer::Two | Layer::Three) => KBPS_2_II_III,
         };
         let kbps = kbps.get(usize::from(three >> 4)).copied().filter(|&kbps| kbps != 0)?;
         let channels = if four >> 6 == 3 { 1 } else { 2 };
         let mut header = Self { version, layer, rate, channels, frame_bytes: 0 };
         let padding = usize::from(three >> 1 & 1);
-        let slot_bytes = if layer == Layer::I { 4 } else { 1 };
+        let slot_bytes = if layer == Layer::One { 4 } else { 1 };
         // A slot is 4 bytes in layer I, 1 else; bits of a frame = samples · bit rate / sample rate.
         let slots = header.samples() as usize / 8 / slot_bytes * kbps * 1_000 / rate as usize;
         header.frame_bytes = (slots + padding) * slot_bytes;
@@ -83,9 +83,9 @@ impl Header {
     #[must_use]
     pub fn samples(self) -> u32 {
         match (self.layer, self.version) {
-            (Layer::I, _) => 384,
-            (Layer::II, _) | (Layer::III, Version::Mpeg1) => 1152,
-            (Layer::III, Version::Mpeg2 | Version::Mpeg25) => 576,
+            (Layer::One, _) => 384,
+            (Layer::Two, _) | (Layer::Three, Version::Mpeg1) => 1152,
+            (Layer::Three, Version::Mpeg2 | Version::Mpeg25) => 576,
         }
     }
 
@@ -105,9 +105,9 @@ impl Header {
     #[must_use]
     pub fn codec(self) -> Option<Codec> {
         match self.layer {
-            Layer::I => None,
-            Layer::II => Some(Codec::Mp2),
-            Layer::III => Some(Codec::Mp3),
+            Layer::One => None,
+            Layer::Two => Some(Codec::Mp2),
+            Layer::Three => Some(Codec::Mp3),
         }
     }
 
@@ -119,7 +119,7 @@ impl Header {
 
     /// Whether `frame`, which begins with this header, holds an encoder's notes (Xing, Info, VBRI) in place of sound.
     pub(super) fn is_info(self, frame: &[u8]) -> bool {
-        if self.layer != Layer::III {
+        if self.layer != Layer::Three {
             return false;
         }
         let side_bytes = match (self.version, self.channels) {

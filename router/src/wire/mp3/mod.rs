@@ -35,7 +35,7 @@ pub struct Frame {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Reason {
     /// A frame of layer I, which is not carried.
-    LayerI,
+    LayerOne,
     /// A frame did not follow where it should; bytes are skipped until two frames follow each other again.
     SyncLost,
 }
@@ -45,7 +45,7 @@ impl Reason {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::LayerI => "layer_i",
+            Self::LayerOne => "layer_one",
             Self::SyncLost => "sync_lost",
         }
     }
@@ -167,7 +167,7 @@ impl Parser {
         let (pts, duration) = (self.position, header.duration());
         self.position += duration;
         let Some(codec) = header.codec() else {
-            self.events.push_back(Event::Bad(Reason::LayerI));
+            self.events.push_back(Event::Bad(Reason::LayerOne));
             return;
         };
         self.body.reserve(bytes.len().max(ARENA_BYTES));

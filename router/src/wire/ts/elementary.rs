@@ -110,7 +110,8 @@ impl Elementary {
 
     /// Notes that the publisher paused before what comes next.
     pub(super) fn paused(&mut self, at_boundary: bool) {
-        self.guesses.paused(!at_boundary || self.is_open());
+        let open = matches!(self.state, State::Body(_) | State::Head);
+        self.guesses.paused(!at_boundary || open);
     }
 
     /// Whether a silence would end the payload that is being gathered.

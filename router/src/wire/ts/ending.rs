@@ -101,7 +101,8 @@ struct Pauses {
 const WRONG_MAX: u8 = 2;
 /// Right guesses in a row after which a wrong one is forgotten: about ten seconds of pictures.
 const RIGHT_FORGIVES: u16 = 300;
-/// Pauses between pictures that show a publisher's habit; a block sender gets there by chance once in 184⁸ at worst.
+/// Pauses between pictures that show a publisher's habit. A block sender, even one whose blocks are whole transport packets and whose
+/// pictures are as small as four, gets there by chance once in 4⁸; then it loses at most [`WRONG_MAX`] pictures.
 const PAUSES_MIN: u8 = 8;
 
 #[cfg(test)]

@@ -77,8 +77,6 @@ pub enum Reason {
     Cell,
     /// A continuity counter jumped: transport packets are missing.
     Continuity,
-    /// A PAT or PMT whose checksum or structure is wrong.
-    Section,
     /// More of a PES packet came after it was taken to be over.
     Late,
     /// A PES packet grew past the limit.
@@ -87,6 +85,8 @@ pub enum Reason {
     Pes,
     /// A transport or PES packet is scrambled.
     Scrambled,
+    /// A PAT or PMT whose checksum or structure is wrong.
+    Section,
     /// The sync byte was not where it should be.
     SyncLost,
     /// The transport packet says that it is damaged.
@@ -104,11 +104,11 @@ impl Reason {
         match self {
             Self::Cell => "cell",
             Self::Continuity => "continuity",
-            Self::Section => "section",
             Self::Late => "late",
             Self::Oversized => "oversized",
             Self::Pes => "pes",
             Self::Scrambled => "scrambled",
+            Self::Section => "section",
             Self::SyncLost => "sync_lost",
             Self::TransportError => "transport_error",
             Self::Truncated => "truncated",

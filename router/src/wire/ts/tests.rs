@@ -65,8 +65,11 @@ fn bads(events: &[Event], wanted: Reason) -> usize {
     events.iter().filter(|event| matches!(event, Event::Bad(reason) if *reason == wanted)).count()
 }
 
-fn outline(packets: &[Packet]) -> Vec<(Codec, Vec<u8>, Option<MediaTime>, Option<MediaTime>, bool)> {
-    packets.iter().map(|packet| (packet.codec, packet.data.to_vec(), packet.pts, packet.dts, packet.key)).collect()
+/// A packet without its arrival.
+type Row = (Codec, Payload, [Option<MediaTime>; 2], bool);
+
+fn outline(packets: &[Packet]) -> Vec<Row> {
+    packets.iter().map(|packet| (packet.codec, packet.data.clone(), [packet.pts, packet.dts], packet.key)).collect()
 }
 
 fn cell_at(bytes: &[u8], at: usize) -> &[u8] {
@@ -291,6 +294,23 @@ fn silence_ends_an_exact_fit_of_a_publisher_that_pauses_between_pictures() {
     demuxer.handle_timeout(deadline);
     let (after, _) = drain(&mut demuxer);
     assert_eq!((before, after.len(), after[0].arrival, demuxer.poll_deadline()), (15, 1, last, None));
+}
+
+#[test]
+fn pauses_within_pictures_of_stated_length_count_too() {
+    let now = origin();
+    let (mut muxer, mut demuxer) = (Muxer::new(true, false), Demuxer::new());
+    for nth in 0..20 {
+        let mut out = BytesMut::new();
+        assert!(muxer.write(&picture(nth, 700, now), &mut out));
+        let at = now + Duration::from_millis(33) * nth as u32;
+        let cells = if nth < 19 { out.to_vec() } else { unstated(out.to_vec()) };
+        let (first, second) = cells.split_at(CELL_BYTES * 2);
+        demuxer.push(first, at);
+        assert_eq!(demuxer.poll_deadline(), None, "picture {nth}");
+        demuxer.push(second, at + Duration::from_millis(10));
+    }
+    assert_eq!(drain(&mut demuxer).0.len(), 20);
 }
 
 #[test]
