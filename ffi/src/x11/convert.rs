@@ -115,7 +115,7 @@ mod tests {
     fn bands_make_the_same_picture_as_the_whole() {
         // Odd sides and a padded stride: 853 × 481, the last column and row left out.
         let (width, height, stride) = (853, 481, 853 * 4 + 12);
-        let pixels: Vec<u8> = (0..stride * height).map(|n| (n * 2_654_435_761 >> 13) as u8).collect();
+        let pixels: Vec<u8> = (0..stride * height).map(|n| ((n * 2_654_435_761) >> 13) as u8).collect();
         let from = Bgra { width, height, pixels: Plane { data: &pixels, stride } };
         let (mut whole, mut banded) = (vec![0; 852 * 480 * 3 / 2], vec![0; 852 * 480 * 3 / 2]);
         bgra_to_i420(&from, 0..481, &mut I420Mut::packed(&mut whole, 852, 480).expect("sized")).expect("fits");

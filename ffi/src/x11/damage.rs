@@ -167,6 +167,7 @@ impl Watch {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "bands are ranges")]
 mod tests {
     use super::*;
 

@@ -9,6 +9,7 @@ use x11::xlib;
 use super::display::Display;
 use super::layout::Layout;
 use super::segment::Segment;
+use super::sys;
 use crate::{Bgra, Error, Plane, Remedy, Result};
 
 /// The whole screen as BGRA, kept between grabs so that only what changed is read.
@@ -114,7 +115,7 @@ impl Image {
         display.check(DOING)?;
         let (top, w, h) = (rows.start as i32, width as u32, rows.len() as u32);
         // SAFETY: the connection is not lost; the server checks the window and the rectangle.
-        let image = unsafe { xlib::XGetImage(display.raw(), root, 0, top, w, h, xlib::XAllPlanes(), xlib::ZPixmap) };
+        let image = unsafe { xlib::XGetImage(display.raw(), root, 0, top, w, h, sys::ALL_PLANES, xlib::ZPixmap) };
         let image = Self(NonNull::new(image).ok_or_else(|| display.refusal(DOING))?);
         if image.geometry().data.is_null() {
             return Err(Error::new(DOING, Remedy::Retry, "an image without pixels"));

@@ -139,7 +139,9 @@ fn idle_time(display: &Display) -> Option<sync::XSyncCounter> {
     let mut found = None;
     for index in 0..usize::try_from(count).unwrap_or(0) {
         // SAFETY: the list has `count` elements and is freed only below.
-        let counter = unsafe { counters.add(index).read() };
+        let counter = unsafe { counters.add(index) };
+        // SAFETY: as above; the library filled it in.
+        let counter = unsafe { counter.read() };
         // SAFETY: the name is a NUL-terminated string in the list's own memory.
         if unsafe { CStr::from_ptr(counter.name) } == c"IDLETIME" {
             found = Some(counter.counter);

@@ -109,8 +109,7 @@ impl Segment {
         image.data = data.as_ptr().cast();
         // SAFETY: the connection is not lost. The server writes `height` rows of `stride` bytes from `data` on, inside the segment by
         // the assertion (it checks against the segment's size too), and answers after it has: nobody writes when this has returned.
-        let done =
-            unsafe { sys::shm_get_image(display.raw(), window, self.frame.image.as_ptr(), 0, rows.start as i32, xlib::XAllPlanes()) };
+        let done = unsafe { sys::shm_get_image(display.raw(), window, self.frame.image.as_ptr(), 0, rows.start as i32, sys::ALL_PLANES) };
         if done == xlib::False {
             return Err(display.refusal(DOING));
         }

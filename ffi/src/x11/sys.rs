@@ -10,6 +10,8 @@ pub(super) type DamageId = xlib::XID;
 /// `XIOErrorExitHandler` of `X11/Xlib.h`.
 pub(super) type IoErrorExitHandler = unsafe extern "C" fn(*mut xlib::Display, *mut c_void);
 
+/// `AllPlanes`, which the crate has as a function.
+pub(super) const ALL_PLANES: c_ulong = !0;
 /// `QueuedAfterReading`: what Xlib has and what the socket has, without a flush.
 pub(super) const QUEUED_AFTER_READING: c_int = 1;
 /// `XDamageReportNonEmpty`: one event when damage appears, then none until it is taken away.
