@@ -1,4 +1,5 @@
 //! The program as a process: its exit, its signals, and a kernel that refuses io_uring as a container's default profile does.
+#![expect(clippy::unwrap_used, reason = "this is all test, and clippy knows only functions marked so")]
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,5 @@
 //! The front door as callers meet it: a server in this process on a port of its own, on either runtime, and raw bytes.
+#![expect(clippy::unwrap_used, reason = "this is all test, and clippy knows only functions marked so")]
 
 mod client;
 

@@ -44,7 +44,6 @@ function show(state: State, detail?: string): void {
 }
 
 function connect(): void {
-  if (!wasLive) show("connecting");
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const url = `${scheme}://${location.host}/stream/socket/${encodeURIComponent(id)}`;
   const source = { type: "mpegts", isLive: true, url };
@@ -146,6 +145,7 @@ element("name", HTMLElement).textContent = id;
 label();
 if (mpegts.getFeatureList().mseLivePlayback) {
   mpegts.LoggingControl.enableAll = false;
+  show("connecting");
   connect();
 } else {
   show("unsupported");
