@@ -44,7 +44,7 @@ pub struct Config {
     /// The PulseAudio server [default: $PULSE_SERVER, else the user's].
     #[arg(long, env = "CROSSPOINT_PULSE_SERVER", value_name = "SERVER")]
     pub pulse_server: Option<String>,
-    /// The camera: auto, file[:PATH], v4l2[:PATH] or off.
+    /// The camera: auto, off, file or v4l2, and after a colon the path of the latter two.
     #[arg(long, env = "CROSSPOINT_CAMERA", value_name = "CAMERA", default_value = "auto")]
     pub camera: CameraChoice,
     /// The microphone.
@@ -59,7 +59,7 @@ pub struct Config {
     /// A host name that callers may use besides IP addresses and localhost; * for all. Repeatable.
     #[arg(long, env = "CROSSPOINT_ALLOW_HOST", value_name = "HOST", value_delimiter = ',')]
     pub allow_host: Vec<HostName>,
-    /// Another origin whose pages may call, like https://app.example. Repeatable.
+    /// Another origin whose pages may call: scheme, host and, if need be, port. Repeatable.
     #[arg(long, env = "CROSSPOINT_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<Origin>,
     /// How the network thread waits: the fastest that works, or one by name.

@@ -53,7 +53,7 @@ pub fn script(camera: &CameraChoice) -> io::Result<Vec<u8>> {
         );
         // The camera's label is the path as given, so the name alone is given.
         script.extend_from_slice(b"    cd ");
-        script.extend(quoted(file.parent().unwrap_or(Path::new("/")).as_os_str().as_bytes()));
+        script.extend(quoted(file.parent().unwrap_or_else(|| Path::new("/")).as_os_str().as_bytes()));
         script.extend_from_slice(b" && set -- \"$@\" --use-fake-device-for-media-stream --use-file-for-fake-video-capture=");
         script.extend(quoted(file.file_name().unwrap_or_default().as_bytes()));
         script.extend_from_slice(b"\n    break\n  fi\ndone\n");

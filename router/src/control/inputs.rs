@@ -215,9 +215,9 @@ fn audio_source(spec: Option<&InputSpec>) -> Option<&AudioSource> {
 }
 
 fn canvas_of(video: &VideoInput, present: VideoFormat) -> Result<VideoFormat, Refusal> {
-    let width = video.width.unwrap_or(present.width());
-    let height = video.height.unwrap_or(present.height());
-    let frame_rate = video.frame_rate.unwrap_or(present.frame_rate());
+    let width = video.width.unwrap_or_else(|| present.width());
+    let height = video.height.unwrap_or_else(|| present.height());
+    let frame_rate = video.frame_rate.unwrap_or_else(|| present.frame_rate());
     VideoFormat::new(width, height, frame_rate).ok_or_else(|| {
         let asked = format!("video of {width}x{height} at {frame_rate} cannot be shown");
         Refusal::new(RefusalKind::Bad, format!("{asked}: width is even and 16 to 3840, height even and 16 to 2160, frame_rate 1 to 60"))

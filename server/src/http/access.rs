@@ -119,6 +119,8 @@ mod tests {
     use super::*;
     use crate::config::Cli;
 
+    type Headers = &'static [(&'static str, &'static str)];
+
     fn access() -> Access {
         let cli = Cli::parse_from(["crosspoint", "--allow-host=app.example", "--allow-origin=https://app.example,http://10.0.0.1:3000"]);
         Access::new(&cli.config, 10001)
@@ -195,16 +197,15 @@ mod tests {
 
     #[test]
     fn fetch_sites() {
-        let navigate = ("sec-fetch-mode", "navigate");
-        let cases: [(&str, bool, &[(&'static str, &'static str)], u16); 10] = [
+        let cases: [(&str, bool, Headers, u16); 10] = [
             ("GET", false, &[("sec-fetch-site", "none")], 200),
             ("POST", false, &[("sec-fetch-site", "same-origin")], 200),
             ("GET", false, &[("sec-fetch-site", "same-site")], 403),
             ("GET", false, &[("sec-fetch-site", "cross-site")], 403),
-            ("GET", true, &[("sec-fetch-site", "cross-site"), navigate], 200),
+            ("GET", true, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], 200),
             ("GET", true, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")], 403),
-            ("GET", false, &[("sec-fetch-site", "cross-site"), navigate], 403),
-            ("POST", true, &[("sec-fetch-site", "cross-site"), navigate], 403),
+            ("GET", false, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], 403),
+            ("POST", true, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], 403),
             ("POST", false, &[("sec-fetch-site", "cross-site"), ("origin", "https://app.example")], 200),
             ("POST", false, &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")], 403),
         ];

@@ -14,7 +14,7 @@ const WORDS: Record<State, { badge: string; headline: string; detail: string }> 
 };
 
 /** How far behind the newest frame the picture may be, in seconds, before it is played faster; and beyond which it jumps. */
-const BEHIND_S = { target: 0.15, chase: 0.35, jump: 1.5 };
+const BEHIND_S = { target: 0.15, chase: 0.35, jump: 0.75 };
 /** How long nothing may arrive, in milliseconds, before the connection is taken for dead: an unchanged screen still sends one frame a second. */
 const SILENCE_MS = 5_000;
 const RETRY_MS = { first: 250, most: 3_000 };
@@ -44,7 +44,6 @@ function show(state: State, detail?: string): void {
 }
 
 function connect(): void {
-  if (!wasLive) show("connecting");
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const url = `${scheme}://${location.host}/stream/socket/${encodeURIComponent(id)}`;
   const source = { type: "mpegts", isLive: true, url };
@@ -146,6 +145,7 @@ element("name", HTMLElement).textContent = id;
 label();
 if (mpegts.getFeatureList().mseLivePlayback) {
   mpegts.LoggingControl.enableAll = false;
+  show("connecting");
   connect();
 } else {
   show("unsupported");
