@@ -101,12 +101,12 @@ function showFigures() {
   element('number').textContent = number === null ? 'no clip' : `frame ${number}`;
 }
 
-// Chromium opens the default microphone under the label "Default": the device behind it is the one of the same group.
+// Chromium opens the default microphone under the label "Default": with one other there, that is the one behind it.
 async function microphoneLabels(track) {
   const devices = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === 'audioinput');
-  const { deviceId, groupId } = track.getSettings();
-  const behind = devices.find((device) => device.groupId === groupId && device.deviceId !== deviceId);
-  return { own: behind?.label ?? track.label, all: devices.map(({ label }) => label) };
+  const others = devices.filter(({ deviceId }) => deviceId !== 'default');
+  const own = track.label === 'Default' && others.length === 1 && others[0].label ? others[0].label : track.label;
+  return { own, all: devices.map(({ label }) => label) };
 }
 
 async function open() {
