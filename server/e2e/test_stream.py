@@ -199,7 +199,7 @@ def test_viewers_that_join_late_get_a_stream_of_their_own(crosspoint, watch, scr
 
 def test_nothing_is_captured_without_a_viewer(crosspoint, watch, screen):
     def media_threads():
-        return {thread for thread, name in crosspoint.threads().items() if name.startswith(("screen", "sound", "encode"))}
+        return {thread for thread, name in crosspoint.threads().items() if name.startswith("screen")}
 
     viewer = watch()
     draw_until(screen, viewer, 5)
