@@ -9,6 +9,8 @@ const element = (id) => document.getElementById(id);
 const ASPECTS = [16 / 9, 4 / 3];
 // Ten minutes at 30 frames a second.
 const LOG_FRAMES = 18_000;
+// Frames that may wait while this page is busy: two seconds, so that a loaded machine's page misses none.
+const LATE_FRAMES = 60;
 // The meter's floor.
 const FLOOR_DB = -60;
 
@@ -18,6 +20,8 @@ const check = {
   size: null,
   camera: null,
   microphone: null,
+  // The labels of all microphones.
+  microphones: [],
   error: null,
   // The last of several sound measurements: root mean square of the samples (1 is full scale), and the strongest pitch in hertz.
   sound: { level: 0, pitch: 0, measured: 0 },
@@ -37,7 +41,7 @@ function meanLuma(luma, stride, width, height) {
 }
 
 async function watchFrames(track) {
-  const reader = new MediaStreamTrackProcessor({ track }).readable.getReader();
+  const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: LATE_FRAMES }).readable.getReader();
   let bytes = new Uint8Array(0);
   for (;;) {
     const { done, value: frame } = await reader.read();
@@ -97,6 +101,14 @@ function showFigures() {
   element('number').textContent = number === null ? 'no clip' : `frame ${number}`;
 }
 
+// Chromium opens the default microphone under the label "Default": with one other there, that is the one behind it.
+async function microphoneLabels(track) {
+  const devices = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === 'audioinput');
+  const others = devices.filter(({ deviceId }) => deviceId !== 'default');
+  const own = track.label === 'Default' && others.length === 1 && others[0].label ? others[0].label : track.label;
+  return { own, all: devices.map(({ label }) => label) };
+}
+
 async function open() {
   const stream = await navigator.mediaDevices.getUserMedia({
     video: { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } },
@@ -107,7 +119,9 @@ async function open() {
   element('view').srcObject = stream;
   element('message').textContent = '';
   element('camera-label').textContent = check.camera = camera.label;
-  element('microphone-label').textContent = check.microphone = microphone.label;
+  const labels = await microphoneLabels(microphone);
+  element('microphone-label').textContent = check.microphone = labels.own;
+  check.microphones = labels.all;
   camera.addEventListener('ended', () => fail(new Error('the camera ended')));
   setInterval(showFigures, 200);
   watchSound(stream);

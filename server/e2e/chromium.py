@@ -27,7 +27,7 @@ def launch(playwright, crosspoint, folder: pathlib.Path, env: dict[str, str], di
     subprocess.run([str(server.BINARY), "browser-wrapper", "--camera", crosspoint.camera, "--write", str(wrapper)], check=True)
     assert wrapper.stat().st_mode & stat.S_IXUSR, "the wrapper is executable"
     sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
-    return playwright.chromium.launch_persistent_context(
+    context = playwright.chromium.launch_persistent_context(
         str(folder / "profile"),
         executable_path=EXECUTABLE,
         headless=True,
@@ -36,6 +36,9 @@ def launch(playwright, crosspoint, folder: pathlib.Path, env: dict[str, str], di
         env={**os.environ, **env, "DISPLAY": display},
         viewport={"width": 1280, "height": 860},
     )
+    # Accepting automatically stores no permission, and without one a page may not see the devices' labels.
+    context.grant_permissions(["camera", "microphone"])
+    return context
 
 
 class CameraPage:

@@ -54,7 +54,7 @@ class Crosspoint:
         self._camera_folder.chmod(0o755)
         self.camera = f"file:{self._camera_folder / CAMERA_NAME}"
         ready = folder / "ready.json"
-        words = [str(BINARY), "--listen", "127.0.0.1:0", "--rtmp-listen", "off", "--rtmps-listen", "off"]
+        words = [str(BINARY), "--listen", "127.0.0.1:0"]
         words += ["--camera", self.camera, "--io", io, "--ready-file", str(ready)]
         self.process = Process(words, folder / "crosspoint.log", env=env, preexec_fn=preexec_fn)
         try:

@@ -11,13 +11,15 @@ class Sight:
     numbers: list[int]
     disagreements: int
     frames: int
+    rate: float
 
     @classmethod
     def of(cls, log: list[list], wanted: range) -> "Sight":
         """Judges a page's log: a number counts when it stands at the top and at the bottom of the same frame."""
         coded = [(top, bottom) for _, top, bottom, _ in log if top is not None or bottom is not None]
         numbers = [top for top, bottom in coded if top == bottom]
-        return cls(wanted, numbers, len(coded) - len(numbers), len(coded))
+        seconds = (log[-1][0] - log[0][0]) / 1000 if len(log) > 1 else 0
+        return cls(wanted, numbers, len(coded) - len(numbers), len(coded), len(log) / seconds if seconds else 0)
 
     @property
     def share(self) -> float:
@@ -34,7 +36,9 @@ class Sight:
         return [(a, b) for a, b in zip(self.numbers, self.numbers[1:]) if b < a]
 
     def assert_whole(self, share: float):
-        assert self.share >= share, f"saw {self.share:.1%} of {len(self.wanted)}, not {self.missing[:40]}"
+        assert self.share >= share, (
+            f"saw {self.share:.1%} of {len(self.wanted)} in {self.frames} frames at {self.rate:.1f} fps, {self.disagreements} torn, not {self.missing[:40]}"
+        )
         assert not self.steps_back, f"out of order: {self.steps_back}"
         allowed = max(0.005 * self.frames, 1)
         assert self.disagreements <= allowed, f"{self.disagreements} of {self.frames} frames show two pictures"

@@ -44,7 +44,7 @@ def test_camera_file_is_black_from_the_start_and_keeps_its_inode(crosspoint, cli
 
 
 def test_second_copy_says_that_the_camera_is_taken(crosspoint, env, tmp_path):
-    words = [str(BINARY), "--listen", "127.0.0.1:0", "--rtmp-listen", "off", "--rtmps-listen", "off", "--camera", crosspoint.camera]
+    words = [str(BINARY), "--listen", "127.0.0.1:0", "--camera", crosspoint.camera]
     second = Process(words, tmp_path / "second.log", env=env)
     try:
         wait.until(lambda: not second.alive, "the second copy to exit")
@@ -71,7 +71,7 @@ def test_refused_ring_leaves_epoll_to_serve(folder, env, clips, tmp_path):
 
 
 def test_forced_ring_that_is_refused_is_an_error(env, tmp_path):
-    words = [str(BINARY), "--listen", "127.0.0.1:0", "--rtmp-listen", "off", "--rtmps-listen", "off", "--camera", "off", "--io", "uring"]
+    words = [str(BINARY), "--listen", "127.0.0.1:0", "--camera", "off", "--io", "uring"]
     process = Process(words, tmp_path / "forced.log", env=env, preexec_fn=seccomp.refuse_io_uring)
     try:
         wait.until(lambda: not process.alive, "crosspoint to exit")

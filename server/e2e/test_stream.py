@@ -1,5 +1,6 @@
 """The screen as viewers of the socket stream get it."""
 
+import contextlib
 import subprocess
 import threading
 
@@ -16,7 +17,8 @@ class Viewer:
     """A viewer of the socket stream that keeps all it gets."""
 
     def __init__(self, crosspoint, stream: str):
-        self._socket = crosspoint.socket(f"/stream/socket/{stream}")
+        self._open = contextlib.ExitStack()
+        self._socket = self._open.enter_context(crosspoint.socket(f"/stream/socket/{stream}"))
         self._messages: list[bytes] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -40,8 +42,13 @@ class Viewer:
         return wait.until(lambda: len(picture_starts(media := self.media())) >= count and media, f"{count} pictures")
 
     def close(self):
-        self._socket.close()
+        self._open.close()
         self._reader.join()
+
+    @property
+    def attached(self) -> bool:
+        """Whether the server keeps the socket open."""
+        return self._reader.is_alive()
 
 
 def pid(media: bytes, at: int) -> int:
@@ -192,7 +199,7 @@ def test_viewers_that_join_late_get_a_stream_of_their_own(crosspoint, watch, scr
 
 def test_nothing_is_captured_without_a_viewer(crosspoint, watch, screen):
     def media_threads():
-        return {thread for thread, name in crosspoint.threads().items() if name.startswith(("screen", "sound", "encode"))}
+        return {thread for thread, name in crosspoint.threads().items() if name.startswith("screen")}
 
     viewer = watch()
     draw_until(screen, viewer, 5)
@@ -236,7 +243,7 @@ def test_stream_that_is_stopped_closes_its_viewers(crosspoint, watch, screen):
     viewer = watch()
     draw_until(screen, viewer, 2)
     assert crosspoint.call("POST", "/stream/stop", {"id": "screen"}) == {}
-    wait.until(lambda: not viewer._reader.is_alive(), "the viewer's socket to be closed")
+    wait.until(lambda: not viewer.attached, "the viewer's socket to be closed")
     assert crosspoint.streams() == {}
     with pytest.raises(Refused) as refused:
         crosspoint.call("POST", "/stream/stop", {"id": "screen"})
