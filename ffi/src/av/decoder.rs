@@ -73,7 +73,7 @@ impl VideoDecoder {
         }
         self.stamps.push(packet.pts, packet.arrival);
         if let Order::ByTimes(reorder) = &mut self.order {
-            reorder.advance(packet.decode_time());
+            reorder.advance(packet.pts, packet.decode_time());
         }
         check(code, "decoding a packet", remedy(code)).map(drop)
     }
@@ -126,7 +126,12 @@ impl VideoDecoder {
         // SAFETY: the context is open; the call drops the references it holds.
         unsafe { ff::avcodec_flush_buffers(self.context.as_mut_ptr()) };
         match &mut self.order {
-            Order::ByDecoder(depth) => *depth = depth.take().map(|_| Depth::default()),
+            Order::ByDecoder(None) => {}
+            Order::ByDecoder(Some(depth)) => {
+                *depth = Depth::default();
+                // FFmpeg only ever raises it, after damage too; the next stream's SPS says it again.
+                self.context.has_b_frames = 0;
+            }
             Order::ByTimes(reorder) => reorder.clear(),
         }
         self.drained = false;
