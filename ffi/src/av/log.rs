@@ -55,32 +55,27 @@ unsafe extern "C" fn on_line(context: *mut c_void, level: c_int, format: *const 
     }
     let hook = *HOOK.read().unwrap_or_else(std::sync::PoisonError::into_inner);
     let Some(hook) = hook else { return };
-    let level = match level {
-        ..=ff::AV_LOG_ERROR => LogLevel::Error,
-        ..=ff::AV_LOG_WARNING => LogLevel::Warning,
-        ..=ff::AV_LOG_INFO => LogLevel::Info,
-        _ => LogLevel::Debug,
+    let grade = if level <= ff::AV_LOG_ERROR {
+        LogLevel::Error
+    } else if level <= ff::AV_LOG_WARNING {
+        LogLevel::Warning
+    } else if level <= ff::AV_LOG_INFO {
+        LogLevel::Info
+    } else {
+        LogLevel::Debug
     };
     let mut line: [c_char; 1024] = [0; 1024];
     let mut prefix: c_int = 1;
     // SAFETY: the first four arguments are those FFmpeg gave this callback for exactly this call; the array is as long as said and
     // what is written is cut to it and ends with a zero.
-    unsafe { ff::av_log_format_line2(context, level_number(level), format, arguments, line.as_mut_ptr(), 1024, &raw mut prefix) };
+    unsafe { ff::av_log_format_line2(context, level, format, arguments, line.as_mut_ptr(), 1024, &raw mut prefix) };
     // SAFETY: the array was zeroed and the call writes a terminated string, so a zero is inside; it is not written any more.
     let line = unsafe { CStr::from_ptr(line.as_ptr()) };
     let line = line.to_string_lossy();
     // Unwinding into C would be undefined; what the hook lost it has lost.
-    let _ = catch_unwind(|| hook(level, line.trim_end()));
+    let _ = catch_unwind(|| hook(grade, line.trim_end()));
 }
 
-#[cfg(target_arch = "x86_64")]
-fn level_number(level: LogLevel) -> c_int {
-    match level {
-        LogLevel::Error => ff::AV_LOG_ERROR,
-        LogLevel::Warning => ff::AV_LOG_WARNING,
-        LogLevel::Info => ff::AV_LOG_INFO,
-        LogLevel::Debug => ff::AV_LOG_DEBUG,
-    }
-}
+type Hook = fn(LogLevel, &str);
 
-static HOOK: RwLock<Option<fn(LogLevel, &str)>> = RwLock::new(None);
+static HOOK: RwLock<Option<Hook>> = RwLock::new(None);

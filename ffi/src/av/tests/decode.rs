@@ -244,3 +244,30 @@ proptest! {
         prop_assert!(shown + 3 >= clip.len(), "{shown} of {}", clip.len());
     }
 }
+
+#[test]
+fn log_is_routed_and_silenced() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crate::av::{LogLevel, set_log};
+
+    static LINES: AtomicUsize = AtomicUsize::new(0);
+    fn count(level: LogLevel, line: &str) {
+        // Relaxed: only the count matters, and the decoder logs on this thread.
+        LINES.fetch_add(usize::from(level == LogLevel::Error && line.starts_with("[h264")), Ordering::Relaxed);
+        panic!("a panic in the hook stays in the hook");
+    }
+    let junk = Packet {
+        codec: Codec::H264,
+        data: Payload::copy_from_slice(&[0, 0, 1, 0x65, 0x88, 0x84, 0x21]),
+        pts: None,
+        dts: None,
+        key: true,
+        arrival: Instant::now(),
+    };
+    let mut decoder = VideoDecoder::new(Codec::H264).expect("a decoder");
+    set_log(Some(count));
+    assert!(decoder.send(&junk).is_err());
+    set_log(None);
+    assert!(LINES.load(Ordering::Relaxed) > 0);
+}
