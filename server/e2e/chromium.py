@@ -20,6 +20,9 @@ QUIET = [
 ]
 OPEN = ["--auto-accept-camera-and-microphone-capture", "--autoplay-policy=no-user-gesture-required"]
 
+# The mean luma of black, 16 in limited range, with a little room for rounding.
+BLACK = 18
+
 
 def launch(playwright, crosspoint, folder: pathlib.Path, env: dict[str, str], display: str):
     """Starts Chromium with the wrapper that `crosspoint browser-wrapper` writes and a fresh profile."""
@@ -77,8 +80,8 @@ class CameraPage:
         wait.until(lambda: self.page.evaluate(ask, start), "a moving clip")
 
     def until_black(self):
-        """Waits until the newest frame is black; limited-range black is 16, Chromium may show 0."""
-        wait.until(lambda: self.newest()[3] <= 18, lambda: f"a black picture (luma {self.newest()[3]})")
+        """Waits until the newest frame is black."""
+        wait.until(lambda: self.newest()[3] <= BLACK, lambda: f"a black picture (luma {self.newest()[3]})")
 
     def newest(self) -> list:
         return self.page.evaluate("window.check.frames.at(-1)")

@@ -133,9 +133,11 @@ class Crosspoint:
         shutil.rmtree(self._camera_folder, ignore_errors=True)
 
 
-def send_ahead(socket, media: bytes):
+def send_ahead(socket, media: bytes, *, stop=lambda: False):
     """Sends as the API's example script does: 64 KiB every 35 ms, far ahead of real time; the server's reading slows it down."""
     for at in range(0, len(media), CHUNK_BYTES):
+        if stop():
+            return
         due = time.monotonic() + CHUNK_INTERVAL_S
         socket.send(media[at : at + CHUNK_BYTES])
         wait.until_moment(due)
