@@ -66,7 +66,7 @@ impl<T> Reorder<T> {
     }
 
     fn settle(&mut self) {
-        let reached = self.decoded.map(|decoded| decoded + self.offset.unwrap_or(MediaTime::ZERO));
+        let reached = self.decoded.map(|decoded| decoded + self.offset.unwrap_or(MediaTime::ZERO) + ROUNDING);
         while let Some(&(first, _)) = self.held.front() {
             let certain = reached.is_none_or(|reached| first <= reached);
             if !certain && self.held.len() <= MOST_HELD {
@@ -77,6 +77,8 @@ impl<T> Reorder<T> {
     }
 }
 
+/// Times in ticks of 90 kHz become nanoseconds by rounding, so equal leads differ by one; no two pictures are this close.
+const ROUNDING: MediaTime = MediaTime::from_millis(1);
 /// MPEG-1 and MPEG-2 reorder by one picture; times that ask for more than a few are wrong, and must not cost memory.
 const MOST_HELD: usize = 4;
 
@@ -89,8 +91,8 @@ mod tests {
         let mut reorder = Reorder::new();
         let mut outputs = Vec::new();
         for &(pts, dts) in packets {
-            let time = MediaTime::from_millis(pts);
-            reorder.advance(Some(time), Some(MediaTime::from_millis(dts)));
+            let time = MediaTime::from_millis(10 * pts);
+            reorder.advance(Some(time), Some(MediaTime::from_millis(10 * dts)));
             reorder.insert(Some(time), pts);
             outputs.push(std::iter::from_fn(|| reorder.pop()).collect());
         }
@@ -103,6 +105,17 @@ mod tests {
     fn unordered_stream_is_never_held() {
         assert_eq!(run(&[(0, 0), (40, 40), (80, 80)]), [vec![0], vec![40], vec![80], vec![]]);
         assert_eq!(run(&[(40, 0), (80, 40), (120, 80)]), [vec![40], vec![80], vec![120], vec![]]);
+    }
+
+    #[test]
+    fn leads_that_differ_by_rounding_are_the_same() {
+        let mut reorder = Reorder::new();
+        for n in 1..100 {
+            let (dts, pts) = (MediaTime::from_90khz(3_000 * n), MediaTime::from_90khz(3_000 * (n + 1)));
+            reorder.advance(Some(pts), Some(dts));
+            reorder.insert(Some(pts), n);
+            assert_eq!((reorder.pop(), reorder.pop()), (Some(n), None));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crosspoint_ffi::fd::Wake;
 use crosspoint_ffi::ring::Writer;
 use crosspoint_ffi::{Codec, Packet, Remedy};
 use tokio::sync::mpsc;
-use tracing::{debug, warn};
+use tracing::{debug, trace, warn};
 
 use super::Trouble;
 
@@ -102,9 +102,11 @@ impl Decode {
             self.decoder = Some((packet.codec, VideoDecoder::new(packet.codec)?));
         }
         let Some((_, decoder)) = &mut self.decoder else { return Ok(()) };
+        trace!(pts = ?packet.pts, key = packet.key, "packet released");
         let sent = decoder.send(packet);
         // A refused packet may still let earlier pictures out.
         while let Some(picture) = decoder.receive()? {
+            trace!(pts = ?picture.pts(), "picture decoded");
             self.counters.pictures.fetch_add(1, Relaxed);
             self.trouble.mend();
             let displaced = self.shown.publish(Shown::Picture(Arc::new(picture)));
