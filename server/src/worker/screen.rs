@@ -97,8 +97,9 @@ struct Work {
 
 /// Between one attempt to open the display and the next: first and longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
-/// Players of a TS need a frame now and then even from a screen that stands still.
-const REFRESH: Duration = Duration::from_secs(1);
+/// Players of a TS need frames even from a screen that stands still: soon after a change, because many hold a picture until they know
+/// when the next is due, and then ever more seldom.
+const REFRESH: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 impl Work {
     fn run(self) {
@@ -130,9 +131,11 @@ impl Work {
             warn!(note, "slow capture");
         }
         *back_off = BACK_OFF.0;
-        let period = Duration::from_secs(1) / self.settings.frame_rate;
+        // Rounded up: frames are never closer than the rate says, or players that count in frames give two the same number.
+        let period = Duration::from_nanos(1_000_000_000_u64.div_ceil(u64::from(self.settings.frame_rate)));
         let mut encoding: Option<Encoding> = None;
         let mut last_frame: Option<Instant> = None;
+        let mut refresh = REFRESH.0;
         loop {
             self.shared.wake.lower();
             if self.stopped() {
@@ -144,7 +147,7 @@ impl Work {
             let due = match last_frame {
                 None => now,
                 Some(last) if key || screen.is_stale() => last + period,
-                Some(last) => last + REFRESH,
+                Some(last) => last + refresh,
             };
             if now < due {
                 wait_readable([self.shared.wake.as_fd(), screen.fd()], Some(due - now))?;
@@ -154,6 +157,7 @@ impl Work {
                 }
                 continue;
             }
+            refresh = if screen.is_stale() { REFRESH.0 } else { (refresh * 2).min(REFRESH.1) };
             let captured = Instant::now();
             match self.capture(&mut screen, &mut encoding) {
                 Ok(()) => {}
@@ -166,10 +170,11 @@ impl Work {
                 Err(error) => return Err(error),
             }
             let Some(encoding) = &mut encoding else { continue };
-            // Even steps of the frame period, unless there was a pause.
-            last_frame = Some(last_frame.map_or(captured, |last| if captured < due + period { last.max(due) } else { captured }));
+            // Even steps of the frame period, unless there was a pause: what our own wake-ups jitter by is not the screen's.
+            let stamp = if last_frame.is_some() && captured < due + period { due } else { captured };
+            last_frame = Some(stamp);
             let key = self.shared.key_wanted.swap(false, Relaxed);
-            let pts = MediaTime::from(captured.saturating_duration_since(self.settings.epoch));
+            let pts = MediaTime::from(stamp.saturating_duration_since(self.settings.epoch));
             if let Some(packet) = encoding.encode(pts, captured, key)? {
                 self.view.encoded.fetch_add(1, Relaxed);
                 if self.packets.try_send(packet).is_err() {
