@@ -7,6 +7,7 @@
 //! net (accept, sniff) ─▶ http (who may call, route, JSON) ─▶ app (what runs)
 //!                                       └─ upgrade ─▶ ws (one writer owns a socket) ─▶ app
 //! ```
+#![forbid(unsafe_code)]
 
 pub mod app;
 pub mod config;

@@ -1,4 +1,5 @@
 //! The media router for sandboxed browsers.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -76,6 +76,9 @@ impl H264Encoder {
         context.pix_fmt = ff::AVPixelFormat::AV_PIX_FMT_YUV420P;
         context.color_range = ff::AVColorRange::AVCOL_RANGE_MPEG;
         context.colorspace = ff::AVColorSpace::AVCOL_SPC_SMPTE170M;
+        // All three or none: with unknown primaries Chromium takes the whole picture for BT.709.
+        context.color_primaries = ff::AVColorPrimaries::AVCOL_PRI_SMPTE170M;
+        context.color_trc = ff::AVColorTransferCharacteristic::AVCOL_TRC_SMPTE170M;
         context.time_base = ff::AVRational { num: 1, den: TICKS };
         context.framerate = ff::AVRational { num: side(settings.format.frame_rate())?, den: 1 };
         context.max_b_frames = 0;

@@ -42,10 +42,7 @@ pub(crate) async fn run(socket: &mut Socket, format: &'static str, ingest: &mut 
         match message {
             Ok(Message::Binary(chunk)) => ingest.take(chunk).await,
             Ok(Message::Text) => ingest.refuse_text(),
-            Err(end) => {
-                ingest.finish().await;
-                return end;
-            }
+            Err(end) => return end,
         }
     }
 }
@@ -60,9 +57,6 @@ pub(crate) trait Ingest {
 
     /// Lets go of what only waited for more bytes.
     async fn handle_timeout(&mut self);
-
-    /// Lets go of what only waited to be told from what follows: nothing does.
-    async fn finish(&mut self);
 
     /// Takes note of a message that is no media.
     fn refuse_text(&mut self);
@@ -160,12 +154,6 @@ impl Ingest for VideoIngest {
         self.release().await;
     }
 
-    async fn finish(&mut self) {
-        self.demuxer.finish();
-        self.drain_demuxer();
-        self.release().await;
-    }
-
     fn refuse_text(&mut self) {
         self.rubbish.note("a text message: media comes in binary messages");
     }
@@ -212,8 +200,6 @@ impl Ingest for AudioIngest {
     }
 
     async fn handle_timeout(&mut self) {}
-
-    async fn finish(&mut self) {}
 
     fn refuse_text(&mut self) {
         self.rubbish.note("a text message: media comes in binary messages");

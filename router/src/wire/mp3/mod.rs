@@ -36,7 +36,7 @@ pub struct Frame {
 pub enum Reason {
     /// A frame of layer I, which is not carried.
     LayerOne,
-    /// A frame did not follow where it should; bytes are skipped until two frames follow each other again.
+    /// A frame did not follow where it should, or none did for more bytes than one has; two that follow each other are searched for.
     SyncLost,
 }
 
@@ -66,6 +66,8 @@ pub struct Parser {
     /// Whether bytes were skipped since the last frame: a tag is looked for only where a frame should be, since the letters of one in
     /// other bytes could announce hundreds of megabytes.
     searching: bool,
+    /// Bytes thrown away since the last frame or the last time that was told.
+    vain: usize,
     /// The last header, while in sync.
     locked: Option<Header>,
     body: PayloadBuilder,
@@ -133,7 +135,13 @@ impl Parser {
                         self.events.push_back(Event::Bad(Reason::SyncLost));
                     }
                     self.searching = true;
-                    at += 1 + memchr::memchr(0xff, &rest[1..]).unwrap_or(rest.len() - 1);
+                    let skipped = 1 + memchr::memchr(0xff, &rest[1..]).unwrap_or(rest.len() - 1);
+                    at += skipped;
+                    self.vain += skipped;
+                    if self.vain > FRAME_MAX_BYTES {
+                        self.vain = 0;
+                        self.events.push_back(Event::Bad(Reason::SyncLost));
+                    }
                 }
                 Look::Tag(tag_bytes) => self.skip_bytes = tag_bytes,
             }
@@ -161,6 +169,7 @@ impl Parser {
     fn frame(&mut self, header: Header, bytes: &[u8], now: Instant) {
         self.locked = Some(header);
         self.searching = false;
+        self.vain = 0;
         if header.is_info(bytes) {
             return;
         }

@@ -6,7 +6,7 @@ use super::{CELL_BYTES, SYNC_BYTE};
 pub(super) enum Found<'a> {
     /// A transport packet.
     Cell(&'a [u8; CELL_BYTES]),
-    /// The sync byte was missing; what follows is searched.
+    /// The sync byte was missing, or was searched for in vain for a while.
     Lost,
 }
 
@@ -25,6 +25,8 @@ pub(super) struct Sync {
     stride: Option<usize>,
     /// Bytes between packets that still have to pass.
     skip: usize,
+    /// Bytes thrown away since the last packet or the last time that was told.
+    vain: usize,
 }
 
 impl Sync {
@@ -85,11 +87,17 @@ impl Sync {
         self.carry.extend_from_slice(taken);
         while self.stride.is_none() {
             let (at, stride) = find(&self.carry);
+            self.vain += at;
+            if self.vain >= VAIN_BYTES {
+                self.vain = 0;
+                each(Found::Lost);
+            }
             if stride.is_none() {
                 self.carry.drain(..at);
                 break;
             }
             self.stride = stride;
+            self.vain = 0;
             let carried = std::mem::take(&mut self.carry);
             if let Some(stride) = stride {
                 // Empty unless the lock was lost again in these very bytes; then they are searched once more, from there on.
@@ -132,6 +140,9 @@ const STRIDES: [usize; 3] = [CELL_BYTES, 192, 204];
 const LOCK_CELLS: usize = 4;
 /// How many bytes are searched at a time: the carry's bound.
 const WINDOW_BYTES: usize = 4096;
+
+/// Whoever joins a transport stream anywhere throws away less than one packet; this much is no transport stream.
+const VAIN_BYTES: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -187,7 +198,17 @@ mod tests {
         bytes.extend_from_slice(&[0xaa; 10_000]);
         bytes.extend(stream(188, 6));
         for chunk in [1, 188, 20_000] {
-            assert_eq!(cells(&bytes, chunk), ((0..6).chain(0..6).collect(), 1));
+            let (ids, lost) = cells(&bytes, chunk);
+            assert_eq!(ids, (0..6).chain(0..6).collect::<Vec<u8>>());
+            assert!((2..=10).contains(&lost), "told when it began and while it lasts: {lost}");
+        }
+    }
+
+    #[test]
+    fn what_never_was_a_transport_stream_is_told_of() {
+        for chunk in [1, 500, 4000] {
+            assert!(cells(&[0x55; 4000], chunk).1 > 0);
+            assert_eq!(cells(&stream(188, 6)[100..], chunk).1, 0, "joining is no loss");
         }
     }
 }
