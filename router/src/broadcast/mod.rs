@@ -5,7 +5,5 @@
 
 mod gop;
 mod hub;
-mod sound_clock;
 
 pub use hub::{Cursor, Hub, HubCommand, HubStats, Limits, Media, Next, Unit};
-pub use sound_clock::SoundClock;

@@ -8,7 +8,6 @@ use std::time::Instant;
 use crosspoint_ffi::av::AacEncoder;
 use crosspoint_ffi::pulse::{Connection, Record, SPEAKER_MONITOR};
 use crosspoint_ffi::{AudioFormat, MediaTime, Packet, Result};
-use crosspoint_router::broadcast::SoundClock;
 use tokio::sync::mpsc;
 use tracing::debug;
 
@@ -24,7 +23,6 @@ pub(super) struct Hear {
 struct Capture {
     record: Record,
     encoder: AacEncoder,
-    clock: SoundClock,
 }
 
 /// What the server hands over at a time: half an AAC frame, so that a frame waits for its last samples 10 ms at most.
@@ -76,23 +74,21 @@ impl Capture {
         Ok(Self {
             record: connection.record(SPEAKER_MONITOR, AudioFormat::STEREO_48K, fragment)?,
             encoder: AacEncoder::new(AudioFormat::STEREO_48K, BITRATE_BPS)?,
-            clock: SoundClock::new(),
         })
     }
 
     fn drive(&mut self, epoch: Instant, mut send: impl FnMut(Packet)) -> Result<()> {
-        let Self { record, encoder, clock } = self;
+        let Self { record, encoder } = self;
         let now = Instant::now();
         // The age of the next byte; a monitor's may be negative, for its sink mixes ahead of its clock.
         let mut captured = MediaTime::from(now.saturating_duration_since(epoch)) - record.latency().unwrap_or_default();
         let mut failed = None;
         record.read_with(|pcm, _| {
-            let frames = (pcm.len() / AudioFormat::STEREO_48K.frame_bytes()) as u32;
-            let pts = clock.stamp(frames, captured);
-            captured += MediaTime::from_ticks(i64::from(frames), AudioFormat::STEREO_48K.rate);
-            if let Err(error) = encoder.encode(pcm, pts, now) {
+            if let Err(error) = encoder.encode(pcm, captured, now) {
                 failed = Some(error);
             }
+            let frames = pcm.len() / AudioFormat::STEREO_48K.frame_bytes();
+            captured += MediaTime::from_ticks(frames as i64, AudioFormat::STEREO_48K.rate);
         })?;
         if let Some(error) = failed {
             return Err(error);
