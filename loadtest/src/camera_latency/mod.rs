@@ -1,0 +1,267 @@
+//! How old a picture is when a page has it.
+//!
+//! ```text
+//! clip ─▶ publish ─WebSocket▶ crosspoint ─▶ camera file ─▶ Chromium ─▶ worker (in page), <video> (visible)
+//!            │sent_ms                            │reads                  │numbers and times
+//!            └──────────────────────────────▶ analysis ◀────────────────┘
+//! ```
+
+mod analysis;
+mod clip;
+mod page;
+mod publish;
+mod reads;
+mod report;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use self::analysis::{Parts, Sight, period_ms};
+use self::clip::Clip;
+use self::page::{Account, Page};
+use self::publish::{Sent, publish};
+use self::reads::ReadWatch;
+use self::report::{ClipReport, Cpu, Report, ServerReport, ViewReport};
+use crate::chromium::Chromium;
+use crate::cli::{CameraLatency, CameraLatencyLimits, Phase, Visible};
+use crate::clock::Clock;
+use crate::crosspoint::{Crosspoint, write_wrapper};
+use crate::distribution::Distribution;
+use crate::limit::Limit;
+use crate::machine::Machine;
+use crate::process::own_cpu_ms;
+
+/// Measures, prints the report, and says whether the limits held.
+///
+/// # Errors
+/// When something that is needed cannot be started, or ends.
+pub(crate) async fn run(options: &CameraLatency) -> Result<bool> {
+    let report = measure(options).await?;
+    let mut out = std::io::stdout().lock();
+    if options.json {
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{report}")?;
+    }
+    Ok(report.held())
+}
+
+async fn measure(options: &CameraLatency) -> Result<Report> {
+    let machine = Machine::look(&options.chromium);
+    let warm_up = (options.format.frame_rate() * WARM_UP_SECONDS) as usize;
+    let clip = encode(options, warm_up)?;
+    let bitrate_bps = clip.bitrate_bps();
+
+    let clock = Clock::start();
+    let mut crosspoint = match &options.url {
+        Some(url) => Crosspoint::running(url)?,
+        None => Crosspoint::start(&options.crosspoint, options.format, options.microphone).await?,
+    };
+    let camera = configure(&crosspoint, options).await?;
+    let reads = camera.as_deref().and_then(|camera| ReadWatch::start(camera, clock).ok());
+    let page = Page::serve(&wanted(options), clock).await?;
+    let mut chromium = open_page(options, &page, camera.as_deref())?;
+    page.wait("frames from the camera", OPEN, |account| watched(options, account).iter().all(|view| view.is_live()))
+        .await
+        .or_else(|error| chromium.check().and(crosspoint.check()).and(Err(error)))?;
+
+    note("sending");
+    let before = Usage::of(&crosspoint, &chromium, clock);
+    let sent = send(&crosspoint, clip, options, clock).await?;
+    let last = u32::try_from(sent.len()).context("counting frames")? - 1;
+    // The last frame may be one that is never seen.
+    let _ =
+        page.wait("the last frame", LAST_FRAME, |account| watched(options, account).iter().all(|view| view.newest() == Some(last))).await;
+    let cpu_percent = Usage::of(&crosspoint, &chromium, clock).since(&before);
+    crosspoint.check()?;
+    chromium.check()?;
+    let server = ask_server(&crosspoint).await?;
+    let reads = reads.map(ReadWatch::finish).unwrap_or_default();
+
+    let account = page.account();
+    ensure!(account.failed.is_none(), "the page: {}", account.failed.as_deref().unwrap_or_default());
+    let worker = in_page(options).then(|| Sight::of(&account.worker.ours(), sent.len(), warm_up));
+    let painted = visible(options).then(|| Sight::of(&account.page.ours(), sent.len(), warm_up));
+    let parts = Parts::of(&sent, worker.as_ref(), painted.as_ref(), &reads, server.p50_ms, warm_up);
+    let view = |sight: &Sight| ViewReport {
+        torn_percent: sight.torn_percent(),
+        age_ms: sight.ages(&sent, warm_up).summary(),
+        frames: sight.seen.clone(),
+    };
+    let views = watched(options, &account);
+    let report = Report {
+        machine,
+        clip: clip_report(options, bitrate_bps),
+        in_page: worker.as_ref().map(view),
+        visible: painted.as_ref().map(view),
+        parts,
+        server,
+        reader_period_ms: period_ms(&within(&reads, &sent)),
+        clock_bound_ms: views.iter().filter_map(|view| view.clock.bound_ms()).reduce(f64::max),
+        clock_round_trips: views.iter().map(|view| view.clock.round_trips()).sum(),
+        generator_late_ms: sent.iter().skip(warm_up).map(|sent| sent.at_ms - sent.due_ms).collect::<Distribution>().summary(),
+        cpu_percent,
+        track: account.opened.clone(),
+        limits: Vec::new(),
+    };
+    Ok(Report { limits: limits(&options.limits, &report), ..report })
+}
+
+fn encode(options: &CameraLatency, warm_up: usize) -> Result<Clip> {
+    note("encoding the frames");
+    let counted = options.seconds * options.format.frame_rate();
+    let period = Duration::from_secs(1) / options.format.frame_rate();
+    let period = match options.phase {
+        Phase::Fixed => period,
+        Phase::Sweep => period + period / counted,
+    };
+    Clip::encode(options.format, options.bitrate_kbps * 1_000, warm_up + counted as usize, period)
+}
+
+/// Points the router's camera at its video socket; gives the camera file, if it is one.
+async fn configure(crosspoint: &Crosspoint, options: &CameraLatency) -> Result<Option<PathBuf>> {
+    let format = options.format;
+    let video = json!({
+        "type": "socket", "format": "mpegts", "width": format.width(), "height": format.height(), "frame_rate": format.frame_rate(),
+    });
+    let status = crosspoint.endpoint.post("/input/devices/virtual/configure", Some(&json!({ "video": video }))).await?;
+    let file = (status["mode"] == "virtual-file").then(|| status["video_file"].as_str().map(PathBuf::from));
+    file.map(|file| file.context("the router's status names no video_file")).transpose()
+}
+
+fn wanted(options: &CameraLatency) -> Value {
+    json!({
+        "width": options.format.width(),
+        "height": options.format.height(),
+        "frame_rate": options.format.frame_rate(),
+        "microphone": options.microphone,
+        "in_page": in_page(options),
+        "visible": visible(options),
+    })
+}
+
+fn open_page(options: &CameraLatency, page: &Page, camera: Option<&Path>) -> Result<Chromium> {
+    note("opening the page");
+    let folder = tempfile::Builder::new().prefix("loadtest-chromium-").tempdir().context("making a folder for the browser")?;
+    let wrapper = camera
+        .map(|camera| {
+            let wrapper = folder.path().join("wrapper");
+            write_wrapper(&options.crosspoint, camera, &wrapper).map(|()| wrapper)
+        })
+        .transpose()?;
+    Chromium::start(&options.chromium, folder, wrapper.as_deref(), page.url())
+}
+
+async fn send(crosspoint: &Crosspoint, clip: Clip, options: &CameraLatency, clock: Clock) -> Result<Vec<Sent>> {
+    let (sender, mut receiver) = crosspoint.endpoint.open("/input/devices/virtual/socket/video").await?;
+    let hear = async {
+        loop {
+            if let Err(error) = receiver.next_text().await {
+                return error;
+            }
+        }
+    };
+    let sent = tokio::select! {
+        sent = publish(&sender, clip, options.jitter(), clock) => sent.context("publishing")?,
+        error = hear => return Err(error.context("publishing")),
+    };
+    sender.close().await;
+    Ok(sent)
+}
+
+async fn ask_server(crosspoint: &Crosspoint) -> Result<ServerReport> {
+    let status = crosspoint.endpoint.get("/input/devices/virtual/status").await?;
+    let latency = &status["stats"]["latency_ms"];
+    Ok(ServerReport { p50_ms: latency["p50"].as_f64(), p99_ms: latency["p99"].as_f64(), stats: status["stats"].clone() })
+}
+
+fn clip_report(options: &CameraLatency, bitrate_bps: f64) -> ClipReport {
+    ClipReport {
+        codec: "H.264",
+        width: options.format.width(),
+        height: options.format.height(),
+        frame_rate: options.format.frame_rate(),
+        bitrate_bps,
+        seconds: options.seconds,
+        jitter_ms: options.jitter_ms,
+        phase: match options.phase {
+            Phase::Fixed => "fixed",
+            Phase::Sweep => "sweep",
+        },
+    }
+}
+
+fn limits(given: &CameraLatencyLimits, report: &Report) -> Vec<Limit> {
+    let (page, visible) = (report.in_page.as_ref(), report.visible.as_ref());
+    let page_age = page.and_then(|page| page.age_ms);
+    let limits = [
+        Limit::most("--max-p50-ms", given.max_p50_ms, page_age.map(|age| age.p50)),
+        Limit::most("--max-p99-ms", given.max_p99_ms, page_age.map(|age| age.p99)),
+        Limit::most("--max-visible-p50-ms", given.max_visible_p50_ms, visible.and_then(|visible| visible.age_ms).map(|age| age.p50)),
+        Limit::most("--max-server-p99-ms", given.max_server_p99_ms, report.server.p99_ms),
+        Limit::least("--min-seen-percent", given.min_seen_percent, page.map(|page| page.frames.percent)),
+        Limit::most("--max-torn-percent", given.max_torn_percent, page.map(|page| page.torn_percent)),
+    ];
+    limits.into_iter().flatten().collect()
+}
+
+fn in_page(options: &CameraLatency) -> bool {
+    matches!(options.visible, Visible::Both | Visible::Page)
+}
+
+fn visible(options: &CameraLatency) -> bool {
+    matches!(options.visible, Visible::Both | Visible::Paint)
+}
+
+/// The views of the browser that are measured.
+fn watched<'a>(options: &CameraLatency, account: &'a Account) -> Vec<&'a page::Sightings> {
+    let views = [(in_page(options), &account.worker), (visible(options), &account.page)];
+    views.into_iter().filter(|(watched, _)| *watched).map(|(_, view)| view).collect()
+}
+
+/// The times among `reads` while frames were sent: before, the reader may have been another.
+fn within(reads: &[f64], sent: &[Sent]) -> Vec<f64> {
+    let (Some(first), Some(last)) = (sent.first(), sent.last()) else { return Vec::new() };
+    reads.iter().copied().filter(|read| (first.at_ms..=last.at_ms).contains(read)).collect()
+}
+
+/// Says what happens now, to whoever watches.
+fn note(what: &str) {
+    // Nobody may be watching.
+    let _ = writeln!(std::io::stderr(), "loadtest: {what}");
+}
+
+/// Processor time used so far, in milliseconds.
+struct Usage {
+    crosspoint: Option<f64>,
+    generator: f64,
+    browser: f64,
+    at_ms: f64,
+}
+
+impl Usage {
+    fn of(crosspoint: &Crosspoint, chromium: &Chromium, clock: Clock) -> Self {
+        Self { crosspoint: crosspoint.cpu_ms(), generator: own_cpu_ms(), browser: chromium.cpu_ms(), at_ms: clock.now_ms() }
+    }
+
+    fn since(&self, before: &Self) -> Cpu {
+        let percent = |used: f64| used * 100.0 / (self.at_ms - before.at_ms);
+        Cpu {
+            crosspoint: self.crosspoint.zip(before.crosspoint).map(|(now, then)| percent(now - then)),
+            generator: percent(self.generator - before.generator),
+            browser: percent(self.browser - before.browser),
+        }
+    }
+}
+
+/// Sent before what counts: the decoder and the browser find their pace.
+const WARM_UP_SECONDS: u32 = 1;
+/// A cold browser on a busy machine.
+const OPEN: Duration = Duration::from_secs(60);
+/// The slowest frame anybody would call live, and a batch of reports.
+const LAST_FRAME: Duration = Duration::from_secs(2);
