@@ -58,6 +58,9 @@ pub(crate) struct CameraLatency {
     /// Let the page open the microphone too.
     #[arg(long)]
     pub(crate) microphone: bool,
+    /// Write the times of every frame here, as CSV.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) frames: Option<PathBuf>,
     /// Print the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -108,7 +111,7 @@ pub(crate) enum Visible {
     Both,
     /// Where a script gets it: a worker that reads the track.
     Page,
-    /// Where a person gets it: the display time of a <video> element's frames.
+    /// Where a person gets it: the display time of a video element's frames.
     Paint,
 }
 
@@ -143,8 +146,9 @@ message in real time over WebSocket, and read back from the pixels by a page tha
 the kernel has taken its last byte; the page's clock is mapped to ours by round trips, and the report says how well.
 
 The report splits the time: the router's part by its own count (arrival to the camera file), the wait for the camera's reader (its
-reads are watched by inotify; it samples on its own timer, so half a period on average), the browser from that read to the page's
-script, and from there to the display time of the <video> element.
+reads are watched by inotify; it samples on its own timer, so half a period on average; what the router holds a frame back beyond its
+median, so that the one before is read first, is in here too), the browser from that read to the page's script, and from there to the
+display time of the <video> element.
 
 Examples:
   loadtest camera-latency

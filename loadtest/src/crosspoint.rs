@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::Endpoint;
 use crate::process::Process;
+use crate::scratch;
 
 /// A running router.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Crosspoint {
     /// When it cannot be started, or does not listen in time.
     pub(crate) async fn start(binary: &Path, canvas: VideoFormat, microphone: bool) -> Result<Self> {
         // The camera lives in memory, and away from any other router's.
-        let folder = tempfile::Builder::new().prefix("loadtest-").tempdir_in("/dev/shm").context("making a folder in /dev/shm")?;
+        let folder = scratch::folder(Path::new("/dev/shm"))?;
         let (ready, log) = (folder.path().join("ready"), folder.path().join("log"));
         let canvas = format!("{}x{}@{}", canvas.width(), canvas.height(), canvas.frame_rate());
         let arguments: [&OsStr; 10] = [

@@ -6,9 +6,10 @@
 //! | module | is |
 //! |---|---|
 //! | [`camera_latency`] | publisher → camera → page, with the frame's number in its pixels |
-//! | [`chromium`], [`crosspoint`], [`process`] | what is started, and that it ends |
+//! | [`chromium`], [`crosspoint`], [`process`], [`scratch`] | what is started and written, and that it goes |
 //! | [`client`], [`socket`] | HTTP and WebSocket to a router |
-//! | [`clock`], [`distribution`], [`code`] | time, percentiles, numbers in pixels |
+//! | [`clock`], [`code`], [`distribution`] | time, numbers in pixels, percentiles |
+//! | [`limit`], [`machine`] | what a figure is held against, and what it was measured on |
 //!
 //! Exit code: 0 when the given limits held, 1 when one was broken, 2 when nothing could be measured.
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ mod distribution;
 mod limit;
 mod machine;
 mod process;
+mod scratch;
 mod socket;
 
 use std::io::Write as _;

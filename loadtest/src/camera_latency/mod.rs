@@ -12,28 +12,30 @@ mod page;
 mod publish;
 mod reads;
 mod report;
+mod usage;
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use self::analysis::{Parts, Sight, period_ms};
+use self::analysis::{Parts, Sight, follow, passed_by_percent, reader_period_ms, write_csv};
 use self::clip::Clip;
 use self::page::{Account, Page};
 use self::publish::{Sent, publish};
 use self::reads::ReadWatch;
 use self::report::{ClipReport, Cpu, Report, ServerReport, ViewReport};
+use self::usage::Usage;
 use crate::chromium::Chromium;
 use crate::cli::{CameraLatency, CameraLatencyLimits, Phase, Visible};
 use crate::clock::Clock;
 use crate::crosspoint::{Crosspoint, write_wrapper};
-use crate::distribution::Distribution;
 use crate::limit::Limit;
 use crate::machine::Machine;
-use crate::process::own_cpu_ms;
+use crate::scratch;
 
 /// Measures, prints the report, and says whether the limits held.
 ///
@@ -53,9 +55,8 @@ pub(crate) async fn run(options: &CameraLatency) -> Result<bool> {
 
 async fn measure(options: &CameraLatency) -> Result<Report> {
     let machine = Machine::look(&options.chromium);
-    let warm_up = (options.format.frame_rate() * WARM_UP_SECONDS) as usize;
-    let clip = encode(options, warm_up)?;
-    let bitrate_bps = clip.bitrate_bps();
+    let clip = encode(options)?;
+    let clip_report = clip_report(options, clip.bitrate_bps());
 
     let clock = Clock::start();
     let mut crosspoint = match &options.url {
@@ -66,45 +67,67 @@ async fn measure(options: &CameraLatency) -> Result<Report> {
     let reads = camera.as_deref().and_then(|camera| ReadWatch::start(camera, clock).ok());
     let page = Page::serve(&wanted(options), clock).await?;
     let mut chromium = open_page(options, &page, camera.as_deref())?;
-    page.wait("frames from the camera", OPEN, |account| watched(options, account).iter().all(|view| view.is_live()))
-        .await
-        .or_else(|error| chromium.check().and(crosspoint.check()).and(Err(error)))?;
+    let live = page.wait("frames from the camera", OPEN, |account| watched(options, account).iter().all(|view| view.is_live())).await;
+    // What ended says more than what did not come.
+    chromium.check()?;
+    crosspoint.check()?;
+    live?;
 
     note("sending");
     let before = Usage::of(&crosspoint, &chromium, clock);
     let sent = send(&crosspoint, clip, options, clock).await?;
     let last = u32::try_from(sent.len()).context("counting frames")? - 1;
+    let all_seen = |account: &Account| watched(options, account).iter().all(|view| view.newest() == Some(last));
     // The last frame may be one that is never seen.
-    let _ =
-        page.wait("the last frame", LAST_FRAME, |account| watched(options, account).iter().all(|view| view.newest() == Some(last))).await;
+    let _ = page.wait("the last frame", LAST_FRAME, all_seen).await;
     let cpu_percent = Usage::of(&crosspoint, &chromium, clock).since(&before);
     crosspoint.check()?;
     chromium.check()?;
     let server = ask_server(&crosspoint).await?;
+    if options.url.is_some() {
+        crosspoint.endpoint.post("/input/devices/virtual/stop", None).await?;
+    }
     let reads = reads.map(ReadWatch::finish).unwrap_or_default();
-
     let account = page.account();
     ensure!(account.failed.is_none(), "the page: {}", account.failed.as_deref().unwrap_or_default());
+    conclude(options, Run { machine, clip: clip_report, sent, reads, server, cpu_percent }, &account)
+}
+
+/// What a run left behind.
+struct Run {
+    machine: Machine,
+    clip: ClipReport,
+    sent: Vec<Sent>,
+    reads: Vec<f64>,
+    server: ServerReport,
+    cpu_percent: Cpu,
+}
+
+fn conclude(options: &CameraLatency, run: Run, account: &Account) -> Result<Report> {
+    let Run { machine, clip, sent, reads, server, cpu_percent } = run;
+    let warm_up = warm_up(options);
     let worker = in_page(options).then(|| Sight::of(&account.worker.ours(), sent.len(), warm_up));
     let painted = visible(options).then(|| Sight::of(&account.page.ours(), sent.len(), warm_up));
-    let parts = Parts::of(&sent, worker.as_ref(), painted.as_ref(), &reads, server.p50_ms, warm_up);
-    let view = |sight: &Sight| ViewReport {
-        torn_percent: sight.torn_percent(),
-        age_ms: sight.ages(&sent, warm_up).summary(),
-        frames: sight.seen.clone(),
-    };
-    let views = watched(options, &account);
+    let frames = follow(&sent, &reads, worker.as_ref(), painted.as_ref());
+    if let Some(path) = &options.frames {
+        let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
+        write_csv(&frames, BufWriter::new(file)).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let frames = &frames[warm_up..];
+    let reader_period_ms = reader_period_ms(&reads, &sent);
+    let view = |sight: Sight| ViewReport { torn_percent: sight.torn_percent(), frames: sight.seen };
+    let views = watched(options, account);
     let report = Report {
         machine,
-        clip: clip_report(options, bitrate_bps),
-        in_page: worker.as_ref().map(view),
-        visible: painted.as_ref().map(view),
-        parts,
+        clip,
+        in_page: worker.map(view),
+        visible: painted.map(view),
+        parts_ms: Parts::of(frames, server.p50_ms),
+        reader_period_ms,
+        passed_by_percent: server.p50_ms.zip(reader_period_ms).map(|(p50, period)| passed_by_percent(frames, p50, period)),
         server,
-        reader_period_ms: period_ms(&within(&reads, &sent)),
         clock_bound_ms: views.iter().filter_map(|view| view.clock.bound_ms()).reduce(f64::max),
         clock_round_trips: views.iter().map(|view| view.clock.round_trips()).sum(),
-        generator_late_ms: sent.iter().skip(warm_up).map(|sent| sent.at_ms - sent.due_ms).collect::<Distribution>().summary(),
         cpu_percent,
         track: account.opened.clone(),
         limits: Vec::new(),
@@ -112,7 +135,7 @@ async fn measure(options: &CameraLatency) -> Result<Report> {
     Ok(Report { limits: limits(&options.limits, &report), ..report })
 }
 
-fn encode(options: &CameraLatency, warm_up: usize) -> Result<Clip> {
+fn encode(options: &CameraLatency) -> Result<Clip> {
     note("encoding the frames");
     let counted = options.seconds * options.format.frame_rate();
     let period = Duration::from_secs(1) / options.format.frame_rate();
@@ -120,7 +143,7 @@ fn encode(options: &CameraLatency, warm_up: usize) -> Result<Clip> {
         Phase::Fixed => period,
         Phase::Sweep => period + period / counted,
     };
-    Clip::encode(options.format, options.bitrate_kbps * 1_000, warm_up + counted as usize, period)
+    Clip::encode(options.format, options.bitrate_kbps * 1_000, warm_up(options) + counted as usize, period)
 }
 
 /// Points the router's camera at its video socket; gives the camera file, if it is one.
@@ -147,7 +170,7 @@ fn wanted(options: &CameraLatency) -> Value {
 
 fn open_page(options: &CameraLatency, page: &Page, camera: Option<&Path>) -> Result<Chromium> {
     note("opening the page");
-    let folder = tempfile::Builder::new().prefix("loadtest-chromium-").tempdir().context("making a folder for the browser")?;
+    let folder = scratch::folder(&std::env::temp_dir())?;
     let wrapper = camera
         .map(|camera| {
             let wrapper = folder.path().join("wrapper");
@@ -197,12 +220,11 @@ fn clip_report(options: &CameraLatency, bitrate_bps: f64) -> ClipReport {
 }
 
 fn limits(given: &CameraLatencyLimits, report: &Report) -> Vec<Limit> {
-    let (page, visible) = (report.in_page.as_ref(), report.visible.as_ref());
-    let page_age = page.and_then(|page| page.age_ms);
+    let (page, ages) = (report.in_page.as_ref(), &report.parts_ms);
     let limits = [
-        Limit::most("--max-p50-ms", given.max_p50_ms, page_age.map(|age| age.p50)),
-        Limit::most("--max-p99-ms", given.max_p99_ms, page_age.map(|age| age.p99)),
-        Limit::most("--max-visible-p50-ms", given.max_visible_p50_ms, visible.and_then(|visible| visible.age_ms).map(|age| age.p50)),
+        Limit::most("--max-p50-ms", given.max_p50_ms, ages.sent_to_page.map(|age| age.p50)),
+        Limit::most("--max-p99-ms", given.max_p99_ms, ages.sent_to_page.map(|age| age.p99)),
+        Limit::most("--max-visible-p50-ms", given.max_visible_p50_ms, ages.sent_to_visible.map(|age| age.p50)),
         Limit::most("--max-server-p99-ms", given.max_server_p99_ms, report.server.p99_ms),
         Limit::least("--min-seen-percent", given.min_seen_percent, page.map(|page| page.frames.percent)),
         Limit::most("--max-torn-percent", given.max_torn_percent, page.map(|page| page.torn_percent)),
@@ -224,39 +246,15 @@ fn watched<'a>(options: &CameraLatency, account: &'a Account) -> Vec<&'a page::S
     views.into_iter().filter(|(watched, _)| *watched).map(|(_, view)| view).collect()
 }
 
-/// The times among `reads` while frames were sent: before, the reader may have been another.
-fn within(reads: &[f64], sent: &[Sent]) -> Vec<f64> {
-    let (Some(first), Some(last)) = (sent.first(), sent.last()) else { return Vec::new() };
-    reads.iter().copied().filter(|read| (first.at_ms..=last.at_ms).contains(read)).collect()
+/// The frames sent before those that count.
+fn warm_up(options: &CameraLatency) -> usize {
+    (options.format.frame_rate() * WARM_UP_SECONDS) as usize
 }
 
 /// Says what happens now, to whoever watches.
 fn note(what: &str) {
     // Nobody may be watching.
     let _ = writeln!(std::io::stderr(), "loadtest: {what}");
-}
-
-/// Processor time used so far, in milliseconds.
-struct Usage {
-    crosspoint: Option<f64>,
-    generator: f64,
-    browser: f64,
-    at_ms: f64,
-}
-
-impl Usage {
-    fn of(crosspoint: &Crosspoint, chromium: &Chromium, clock: Clock) -> Self {
-        Self { crosspoint: crosspoint.cpu_ms(), generator: own_cpu_ms(), browser: chromium.cpu_ms(), at_ms: clock.now_ms() }
-    }
-
-    fn since(&self, before: &Self) -> Cpu {
-        let percent = |used: f64| used * 100.0 / (self.at_ms - before.at_ms);
-        Cpu {
-            crosspoint: self.crosspoint.zip(before.crosspoint).map(|(now, then)| percent(now - then)),
-            generator: percent(self.generator - before.generator),
-            browser: percent(self.browser - before.browser),
-        }
-    }
 }
 
 /// Sent before what counts: the decoder and the browser find their pace.

@@ -47,15 +47,16 @@ impl Drop for ReadWatch {
 
 fn collect(watch: &FileWatch, stop: &Wake, clock: Clock) -> Vec<f64> {
     let mut reads = Vec::new();
-    while !stop.lower() {
-        if wait_readable([watch.as_fd(), stop.as_fd()], None).is_err() {
-            break;
-        }
+    // What was read before the stop was raised is in the queue by then: drained first, nothing of it is lost.
+    while wait_readable([watch.as_fd(), stop.as_fd()], None).is_ok() {
         let now = clock.now_ms();
         watch.drain(|_, event| match event {
             FileEvent::Read => reads.push(now),
             FileEvent::Closed | FileEvent::Opened | FileEvent::Overflowed => {}
         });
+        if stop.lower() {
+            break;
+        }
     }
     reads
 }

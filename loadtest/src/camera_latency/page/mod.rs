@@ -192,6 +192,7 @@ const FIRST_ROUND_TRIPS: usize = 5;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Endpoint;
 
     #[test]
     fn messages_are_what_the_scripts_send() {
@@ -204,5 +205,44 @@ mod tests {
         for (text, message) in cases {
             assert_eq!(serde_json::from_str::<Message>(text).unwrap(), message, "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn account_has_the_scripts_times_on_our_clock() {
+        let clock = Clock::start();
+        let page = Page::serve(&serde_json::json!({"width": 1280}), clock).await.unwrap();
+        let address = page.url().strip_prefix("http://").and_then(|rest| rest.split_once('/')).unwrap().0;
+        let (sender, mut receiver) = Endpoint::at(address).open("/socket/worker").await.unwrap();
+        // A script whose clock is a minute ahead.
+        let theirs = || clock.now_ms() + 60_000.0;
+        let script = async {
+            let sighting = format!(r#"{{"frames":[[7,7,{}]]}}"#, 60_000.0 + 1_000.0);
+            sender.send_text(sighting).await.unwrap();
+            loop {
+                let question: Value = serde_json::from_str(&receiver.next_text().await.unwrap()).unwrap();
+                let answer = serde_json::json!({"clock": {"question": question["question"], "now": theirs()}});
+                sender.send_text(answer.to_string()).await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = script => {}
+            live = page.wait("frames", Duration::from_secs(30), |account| account.worker.is_live()) => live.unwrap(),
+        }
+        let account = page.account();
+        let bound = account.worker.clock.bound_ms().unwrap();
+        let seen = account.worker.ours();
+        assert_eq!((seen.len(), seen[0].top, account.worker.newest()), (1, Some(7), Some(7)));
+        assert!((seen[0].at_ms - 1_000.0).abs() <= bound + 1e-6, "{} is off by more than {bound}", seen[0].at_ms);
+        assert!(!account.page.is_live());
+    }
+
+    #[tokio::test]
+    async fn failed_page_fails_the_wait() {
+        let page = Page::serve(&Value::Null, Clock::start()).await.unwrap();
+        let address = page.url().strip_prefix("http://").and_then(|rest| rest.split_once('/')).unwrap().0;
+        let (sender, _receiver) = Endpoint::at(address).open("/socket/page").await.unwrap();
+        sender.send_text(r#"{"failed":"NotFoundError: no camera"}"#.to_owned()).await.unwrap();
+        let error = page.wait("frames", Duration::from_secs(30), |_| false).await.unwrap_err();
+        assert!(error.to_string().contains("no camera"), "{error}");
     }
 }
