@@ -79,7 +79,7 @@ pub(crate) struct CameraLatencyLimits {
     /// The most for its 99th percentile.
     #[arg(long, value_name = "MS")]
     pub(crate) max_p99_ms: Option<f64>,
-    /// The most for the median of last byte sent to picture on the screen.
+    /// The most for the median of last byte sent to picture displayed.
     #[arg(long, value_name = "MS")]
     pub(crate) max_visible_p50_ms: Option<f64>,
     /// The most for the 99th percentile of the router's own part.
@@ -88,7 +88,7 @@ pub(crate) struct CameraLatencyLimits {
     /// The least share of frames that the page sees.
     #[arg(long, value_name = "PERCENT")]
     pub(crate) min_seen_percent: Option<f64>,
-    /// The most pictures whose top and bottom are of different frames, as a share of those seen.
+    /// The most pictures that are torn (their top and bottom are of different frames) or unreadable, as a share of all.
     #[arg(long, value_name = "PERCENT")]
     pub(crate) max_torn_percent: Option<f64>,
 }
@@ -106,7 +106,7 @@ pub(crate) enum Phase {
 /// Where in the browser frames are looked for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Visible {
-    /// In both places.
+    /// In both places. Painting keeps a processor busy: where there are few, compare with `page` alone.
     #[default]
     Both,
     /// Where a script gets it: a worker that reads the track.
@@ -148,7 +148,10 @@ the kernel has taken its last byte; the page's clock is mapped to ours by round 
 The report splits the time: the router's part by its own count (arrival to the camera file), the wait for the camera's reader (its
 reads are watched by inotify; it samples on its own timer, so half a period on average; what the router holds a frame back beyond its
 median, so that the one before is read first, is in here too), the browser from that read to the page's script, and from there to the
-display time of the <video> element.
+display time of the video element.
+
+That last part depends on how the reader's timer stands to the display's refresh, which is chance and stays for the run: from one run
+to the next it differs by up to a refresh of the display.
 
 Examples:
   loadtest camera-latency

@@ -36,6 +36,8 @@ pub(crate) struct Sight {
     pub(crate) first_ms: Vec<Option<f64>>,
     /// The account of the frames that count.
     pub(crate) seen: Seen,
+    /// The pictures looked at, from the first that counts to the last.
+    pictures: usize,
 }
 
 /// One frame on its way; nothing where it was not seen.
@@ -111,12 +113,13 @@ impl Sight {
         seen.seen = first_ms.iter().skip(warm_up).flatten().count();
         seen.percent = percent(seen.seen, seen.sent);
         seen.period_ms = period_ms(&sightings[start..end].iter().map(|sighting| sighting.at_ms).collect::<Vec<_>>());
-        Self { first_ms, seen }
+        Self { first_ms, seen, pictures: end - start }
     }
 
-    /// Torn pictures, of all that were looked at.
+    /// Pictures that were not one whole frame, of all that were looked at. A tear through a strip makes it unreadable, so those count.
     pub(crate) fn torn_percent(&self) -> f64 {
-        percent(self.seen.torn, self.seen.seen + self.seen.again + self.seen.torn + self.seen.unreadable)
+        let broken = self.seen.torn + self.seen.unreadable;
+        percent(broken, self.pictures)
     }
 }
 
@@ -223,7 +226,7 @@ mod tests {
             Seen { sent: 6, seen: 5, percent: 500.0 / 6.0, again: 1, out_of_order: 1, torn: 1, unreadable: 1, period_ms: Some(50.0 / 7.0) };
         assert_eq!(sight.seen, expected);
         assert_eq!(sight.first_ms, [None, Some(15.0), Some(25.0), Some(35.0), Some(65.0), Some(56.0), None]);
-        assert!((sight.torn_percent() - 12.5).abs() < 1e-9);
+        assert_eq!(sight.torn_percent(), 25.0);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(crate) struct ClipReport {
 pub(crate) struct ViewReport {
     /// The frames.
     pub(crate) frames: Seen,
-    /// Pictures torn, of all looked at.
+    /// Pictures torn or unreadable, of all looked at.
     pub(crate) torn_percent: f64,
 }
 
@@ -155,7 +155,11 @@ impl Report {
         write_row(f, "browser: in page to visible", percentiles(self.parts_ms.page_to_visible))?;
         match self.reader_period_ms {
             Some(period) => {
-                writeln!(f, "  the reader's period is {period:.2} ms: a frame waits half of it, {:.1} ms, on average", period / 2.0)
+                let (half, longer) = (period / 2.0, number(self.passed_by_percent));
+                writeln!(
+                    f,
+                    "  the reader's period is {period:.2} ms: a wait is {half:.1} ms at best, on average; {longer} % waited a whole period"
+                )
             }
             None => writeln!(f, "  the camera file's reads could not be watched: wait and browser are not told apart"),
         }
@@ -250,6 +254,7 @@ mod tests {
         assert_eq!(row("wait for")[5..], ["20.0", "33.0", "38.0", "51.2", "21.5"]);
         assert_eq!(row("browser: in page to visible")[5..], ["–"; 5]);
         assert_eq!(row("visible")[1..], ["–"; 5]);
+        assert!(table.contains("33.34 ms: a wait is 16.7 ms at best, on average; 4.0 % waited"), "{table}");
         assert!(table.contains("crosspoint –, generator 1.0") && table.contains("at most 0.062 ms"), "{table}");
         assert!(table.ends_with("held: --max-p50-ms 40 (measured 20.0)\n"), "{table}");
     }
