@@ -24,10 +24,9 @@ pub(crate) struct Receiver {
 
 /// The two halves of `socket`.
 pub(crate) fn split(socket: WebSocket<Stream>) -> (Sender, Receiver) {
-    let (mut read, mut write) = socket.split(tokio::io::split);
+    let (read, mut write) = socket.split(tokio::io::split);
     // One system call per message, whatever its size.
     write.set_writev_threshold(0);
-    read.set_auto_close(true);
     let sender = Sender(Arc::new(Mutex::new(write)));
     (sender.clone(), Receiver { read: FragmentCollectorRead::new(read), sender })
 }

@@ -129,13 +129,13 @@ impl Sight {
 /// frame period from one to the other; beyond, its part is told too small by a period and the wait too large. Reads that come while the
 /// thread that watches them sleeps are told once: a frame whose read is so lost, because the last one known is older than the frame,
 /// counts for the whole way only.
-pub(crate) fn follow(sent: &[Sent], reads: &[f64], worker: Option<&Sight>, page: Option<&Sight>) -> Vec<Frame> {
+pub(crate) fn follow(sent: &[Sent], reads: &[f64], worker: Option<&Sight>, video: Option<&Sight>) -> Vec<Frame> {
     let seen = |sight: Option<&Sight>, number: usize| sight.and_then(|sight| sight.first_ms.get(number).copied().flatten());
     let read_before = |time: f64| reads[..reads.partition_point(|read| *read <= time)].last().copied();
     let frame = |(number, sent): (usize, &Sent)| {
         let page_ms = seen(worker, number);
         let read_ms = page_ms.and_then(read_before).filter(|read| *read >= sent.at_ms);
-        Frame { due_ms: sent.due_ms, sent_ms: sent.at_ms, read_ms, page_ms, visible_ms: seen(page, number) }
+        Frame { due_ms: sent.due_ms, sent_ms: sent.at_ms, read_ms, page_ms, visible_ms: seen(video, number) }
     };
     sent.iter().enumerate().map(frame).collect()
 }
@@ -248,8 +248,8 @@ mod tests {
         let sent = sent(4);
         let reads: Vec<f64> = sent.iter().map(|sent| sent.at_ms + 5.0).collect();
         let worker = Sight::of(&[0, 1, 2, 3].map(|number| whole(number, f64::from(number) * 10.0 + 7.0)), 4, 0);
-        let page = Sight::of(&[0, 1, 3].map(|number| whole(number, f64::from(number) * 10.0 + 15.0)), 4, 0);
-        let parts = Parts::of(&follow(&sent, &reads, Some(&worker), Some(&page)), Some(1.0));
+        let video = Sight::of(&[0, 1, 3].map(|number| whole(number, f64::from(number) * 10.0 + 15.0)), 4, 0);
+        let parts = Parts::of(&follow(&sent, &reads, Some(&worker), Some(&video)), Some(1.0));
         let p50_and_count = |summary: Option<Summary>| summary.map(|summary| (summary.p50, summary.count));
         assert_eq!(p50_and_count(parts.sent_to_read), Some((5.0, 4)));
         assert_eq!(p50_and_count(parts.wait), Some((4.0, 4)));

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use crosspoint_ffi::av::{H264Encoder, H264Settings, Preset};
 use crosspoint_ffi::{I420Mut, MediaTime, VideoFormat};
 use crosspoint_router::wire::ts::Muxer;
+use tokio::task::yield_now;
 
 use crate::code;
 
@@ -19,11 +20,11 @@ pub(crate) struct Clip {
 }
 
 impl Clip {
-    /// Encodes `count` frames, `period` apart.
+    /// Encodes `count` frames, `period` apart. Between two of them others get their turn, an interrupt first.
     ///
     /// # Errors
     /// When FFmpeg has no H.264 encoder.
-    pub(crate) fn encode(format: VideoFormat, bitrate_bps: u32, count: usize, period: Duration) -> Result<Self> {
+    pub(crate) async fn encode(format: VideoFormat, bitrate_bps: u32, count: usize, period: Duration) -> Result<Self> {
         let mut encoder = H264Encoder::new(H264Settings { format, bitrate_bps, preset: Preset::Ultrafast })?;
         let mut muxer = Muxer::new(true, false);
         let scenery = Scenery::new(format);
@@ -39,6 +40,7 @@ impl Clip {
             let mut frame = BytesMut::with_capacity(packet.data.len() * 9 / 8 + 1_000);
             ensure!(muxer.write(&packet, &mut frame), "the muxer takes no {:?}", packet.codec);
             frames.push(frame);
+            yield_now().await;
         }
         Ok(Self { frames, period })
     }
@@ -95,10 +97,10 @@ const SCROLL: usize = 3;
 mod tests {
     use super::*;
 
-    #[test]
-    fn clip_is_one_frame_a_message_within_its_bitrate() {
+    #[tokio::test]
+    async fn clip_is_one_frame_a_message_within_its_bitrate() {
         let format = VideoFormat::new(640, 360, 30).unwrap();
-        let clip = Clip::encode(format, 1_500_000, 60, Duration::from_nanos(33_333_333)).unwrap();
+        let clip = Clip::encode(format, 1_500_000, 60, Duration::from_nanos(33_333_333)).await.unwrap();
         assert_eq!(clip.frames.len(), 60);
         for frame in &clip.frames {
             assert!(frame.len().is_multiple_of(188) && frame.chunks(188).all(|cell| cell[0] == 0x47), "whole transport packets");

@@ -55,7 +55,7 @@ pub(crate) async fn run(options: &CameraLatency) -> Result<bool> {
 
 async fn measure(options: &CameraLatency) -> Result<Report> {
     let machine = Machine::look(&options.chromium);
-    let clip = encode(options)?;
+    let clip = encode(options).await?;
     let clip_report = clip_report(options, clip.bitrate_bps());
 
     let clock = Clock::start();
@@ -107,8 +107,8 @@ fn conclude(options: &CameraLatency, run: Run, account: &Account) -> Result<Repo
     let Run { machine, clip, sent, reads, server, cpu_percent } = run;
     let warm_up = warm_up(options);
     let worker = in_page(options).then(|| Sight::of(&account.worker.ours(), sent.len(), warm_up));
-    let painted = visible(options).then(|| Sight::of(&account.page.ours(), sent.len(), warm_up));
-    let frames = follow(&sent, &reads, worker.as_ref(), painted.as_ref());
+    let video = visible(options).then(|| Sight::of(&account.video.ours(), sent.len(), warm_up));
+    let frames = follow(&sent, &reads, worker.as_ref(), video.as_ref());
     if let Some(path) = &options.frames {
         let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
         write_csv(&frames, BufWriter::new(file)).with_context(|| format!("writing {}", path.display()))?;
@@ -121,7 +121,7 @@ fn conclude(options: &CameraLatency, run: Run, account: &Account) -> Result<Repo
         machine,
         clip,
         in_page: worker.map(view),
-        visible: painted.map(view),
+        visible: video.map(view),
         parts_ms: Parts::of(frames, server.p50_ms),
         reader_period_ms,
         passed_by_percent: server.p50_ms.zip(reader_period_ms).map(|(p50, period)| passed_by_percent(frames, p50, period)),
@@ -135,7 +135,7 @@ fn conclude(options: &CameraLatency, run: Run, account: &Account) -> Result<Repo
     Ok(Report { limits: limits(&options.limits, &report), ..report })
 }
 
-fn encode(options: &CameraLatency) -> Result<Clip> {
+async fn encode(options: &CameraLatency) -> Result<Clip> {
     note("encoding the frames");
     let counted = options.seconds * options.format.frame_rate();
     let period = Duration::from_secs(1) / options.format.frame_rate();
@@ -143,7 +143,7 @@ fn encode(options: &CameraLatency) -> Result<Clip> {
         Phase::Fixed => period,
         Phase::Sweep => period + period / counted,
     };
-    Clip::encode(options.format, options.bitrate_kbps * 1_000, warm_up(options) + counted as usize, period)
+    Clip::encode(options.format, options.bitrate_kbps * 1_000, warm_up(options) + counted as usize, period).await
 }
 
 /// Points the router's camera at its video socket; gives the camera file, if it is one.
@@ -242,7 +242,7 @@ fn visible(options: &CameraLatency) -> bool {
 
 /// The views of the browser that are measured.
 fn watched<'a>(options: &CameraLatency, account: &'a Account) -> Vec<&'a page::Sightings> {
-    let views = [(in_page(options), &account.worker), (visible(options), &account.page)];
+    let views = [(in_page(options), &account.worker), (visible(options), &account.video)];
     views.into_iter().filter(|(watched, _)| *watched).map(|(_, view)| view).collect()
 }
 

@@ -25,10 +25,10 @@ pub(crate) struct Page {
 /// Where in the browser a frame was seen.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum View {
+    /// The `<video>` element shows it.
+    Video,
     /// A worker read it from the track.
     Worker,
-    /// The `<video>` element shows it.
-    Page,
 }
 
 /// What the page told.
@@ -38,10 +38,10 @@ pub(crate) struct Account {
     pub(crate) opened: Option<Value>,
     /// What went wrong first.
     pub(crate) failed: Option<String>,
+    /// What the `<video>` element showed.
+    pub(crate) video: Sightings,
     /// What the worker saw.
     pub(crate) worker: Sightings,
-    /// What the `<video>` element showed.
-    pub(crate) page: Sightings,
 }
 
 /// Frames in the order seen, and the clock that timed them.
@@ -141,8 +141,8 @@ impl Drop for Page {
 impl Account {
     fn sightings(&mut self, from: View) -> &mut Sightings {
         match from {
+            View::Video => &mut self.video,
             View::Worker => &mut self.worker,
-            View::Page => &mut self.page,
         }
     }
 }
@@ -233,14 +233,14 @@ mod tests {
         let seen = account.worker.ours();
         assert_eq!((seen.len(), seen[0].top, account.worker.newest()), (1, Some(7), Some(7)));
         assert!((seen[0].at_ms - 1_000.0).abs() <= bound + 1e-6, "{} is off by more than {bound}", seen[0].at_ms);
-        assert!(!account.page.is_live());
+        assert!(!account.video.is_live());
     }
 
     #[tokio::test]
     async fn failed_page_fails_the_wait() {
         let page = Page::serve(&Value::Null, Clock::start()).await.unwrap();
         let address = page.url().strip_prefix("http://").and_then(|rest| rest.split_once('/')).unwrap().0;
-        let (sender, _receiver) = Endpoint::at(address).open("/socket/page").await.unwrap();
+        let (sender, _receiver) = Endpoint::at(address).open("/socket/video").await.unwrap();
         sender.send_text(r#"{"failed":"NotFoundError: no camera"}"#.to_owned()).await.unwrap();
         let error = page.wait("frames", Duration::from_secs(30), |_| false).await.unwrap_err();
         assert!(error.to_string().contains("no camera"), "{error}");

@@ -5,7 +5,7 @@ import { readFrame } from '/code.js';
 import { Link } from '/link.js';
 
 const wanted = JSON.parse(new URL(location).searchParams.get('wanted'));
-const link = new Link('page');
+const link = new Link('video');
 
 try {
   const media = await navigator.mediaDevices.getUserMedia({

@@ -39,7 +39,7 @@ pub(super) async fn accept(listener: TcpListener, told: Arc<Told>) {
 fn answer(mut request: Request<Incoming>, told: &Arc<Told>) -> Response<Full<Bytes>> {
     let view = match request.uri().path() {
         "/socket/worker" => View::Worker,
-        "/socket/page" => View::Page,
+        "/socket/video" => View::Video,
         path => return file(path),
     };
     if !is_upgrade_request(&request) {
