@@ -1,4 +1,76 @@
 //! The load and latency harness of Crosspoint.
+//!
+//! Each subcommand starts what it needs (or uses what runs), measures one thing from outside, and prints a report: a table for people,
+//! JSON for machines. It knows the router only by its contract: HTTP, WebSocket, the camera file and `/proc`.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`camera_latency`] | publisher → camera → page, with the frame's number in its pixels |
+//! | [`chromium`], [`crosspoint`], [`process`], [`scratch`] | what is started and written, and that it goes |
+//! | [`client`], [`socket`] | HTTP and WebSocket to a router |
+//! | [`clock`], [`code`], [`distribution`] | time, numbers in pixels, percentiles |
+//! | [`limit`], [`machine`] | what a figure is held against, and what it was measured on |
+//!
+//! Exit code: 0 when the given limits held, 1 when one was broken, 2 when nothing could be measured.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod camera_latency;
+mod chromium;
+mod cli;
+mod client;
+mod clock;
+mod code;
+mod crosspoint;
+mod distribution;
+mod limit;
+mod machine;
+mod process;
+mod scratch;
+mod socket;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(LIMIT_BROKEN),
+        Err(error) => {
+            // A closed stderr leaves the exit code to tell.
+            let _ = writeln!(std::io::stderr(), "loadtest: {error:#}");
+            ExitCode::from(NOT_MEASURED)
+        }
+    }
+}
+
+/// Runs the subcommand; says whether its limits held.
+fn run(cli: &Cli) -> Result<bool> {
+    // One thread: what is started asks to be ended with the thread that started it, and a quiet generator disturbs least.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        // Dropping the measurement ends what it started.
+        tokio::select! {
+            held = measure(cli) => held,
+            _ = interrupt.recv() => bail!("interrupted"),
+            _ = terminate.recv() => bail!("terminated"),
+        }
+    })
+}
+
+async fn measure(cli: &Cli) -> Result<bool> {
+    match &cli.command {
+        Command::CameraLatency(options) => camera_latency::run(options).await,
+    }
+}
+
+const LIMIT_BROKEN: u8 = 1;
+const NOT_MEASURED: u8 = 2;

@@ -1,0 +1,302 @@
+//! From times to figures: which frames were seen, how old they were, and where the time went.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::page::Sighting;
+use super::publish::Sent;
+use crate::distribution::{Distribution, Summary};
+
+/// What one view of the browser saw of the frames that count.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Seen {
+    /// Frames that count.
+    pub(crate) sent: usize,
+    /// Of those, frames seen whole: top and bottom agreed.
+    pub(crate) seen: usize,
+    /// `seen` of `sent`.
+    pub(crate) percent: f64,
+    /// Times that a frame was seen again.
+    pub(crate) again: usize,
+    /// Times that an older frame came after a newer one.
+    pub(crate) out_of_order: usize,
+    /// Pictures whose top and bottom were of different frames.
+    pub(crate) torn: usize,
+    /// Pictures with a strip that could not be read.
+    pub(crate) unreadable: usize,
+    /// From one picture to the next, mean, in milliseconds.
+    pub(crate) period_ms: Option<f64>,
+}
+
+/// Frames by number: when each was first seen whole, and the account of it.
+#[derive(Debug)]
+pub(crate) struct Sight {
+    /// When; nothing for those never seen.
+    pub(crate) first_ms: Vec<Option<f64>>,
+    /// The account of the frames that count.
+    pub(crate) seen: Seen,
+    /// The pictures looked at, from the first that counts to the last.
+    pictures: usize,
+}
+
+/// One frame on its way; nothing where it was not seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Frame {
+    /// When it was to be sent.
+    due_ms: f64,
+    /// When the kernel had its last byte.
+    sent_ms: f64,
+    /// The read of the camera file that brought it.
+    read_ms: Option<f64>,
+    /// When the page's script had it.
+    page_ms: Option<f64>,
+    /// When it was displayed.
+    visible_ms: Option<f64>,
+}
+
+/// Where the milliseconds went, as far as each border could be watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Parts {
+    /// How late frames left the generator; no part of any age.
+    pub(crate) due_to_sent: Option<Summary>,
+    /// Sent to the read of the camera file that brought it: the router's part and the wait.
+    pub(crate) sent_to_read: Option<Summary>,
+    /// The same without the router's median: the wait for the reader's timer, and what the router held a frame back beyond its median.
+    pub(crate) wait: Option<Summary>,
+    /// The read of the camera file to the page's script.
+    pub(crate) read_to_page: Option<Summary>,
+    /// The page's script to the display time.
+    pub(crate) page_to_visible: Option<Summary>,
+    /// The whole way to the page's script.
+    pub(crate) sent_to_page: Option<Summary>,
+    /// The whole way to the display time.
+    pub(crate) sent_to_visible: Option<Summary>,
+}
+
+impl Sight {
+    /// Goes through what one view saw of `sent` frames, of which the first `warm_up` do not count.
+    pub(crate) fn of(sightings: &[Sighting], sent: usize, warm_up: usize) -> Self {
+        let mut first_ms = vec![None; sent];
+        let mut seen = Seen {
+            sent: sent.saturating_sub(warm_up),
+            seen: 0,
+            percent: 0.0,
+            again: 0,
+            out_of_order: 0,
+            torn: 0,
+            unreadable: 0,
+            period_ms: None,
+        };
+        let number = |strip: Option<u32>| strip.map(|number| number as usize).filter(|number| *number < sent);
+        // Before the first frame the camera is black, after the last it may be again: neither is unreadable.
+        let counts = |sighting: &Sighting| [sighting.top, sighting.bottom].into_iter().flatten().any(|strip| strip as usize >= warm_up);
+        let start = sightings.iter().position(counts).unwrap_or(sightings.len());
+        let end = sightings.iter().rposition(counts).map_or(start, |last| last + 1);
+        let mut newest = None;
+        for sighting in &sightings[start..end] {
+            let (Some(top), Some(bottom)) = (number(sighting.top), number(sighting.bottom)) else {
+                seen.unreadable += 1;
+                continue;
+            };
+            if top != bottom {
+                seen.torn += 1;
+                continue;
+            }
+            seen.out_of_order += usize::from(newest.is_some_and(|newest| top < newest));
+            newest = newest.max(Some(top));
+            match &mut first_ms[top] {
+                Some(_) => seen.again += 1,
+                first => *first = Some(sighting.at_ms),
+            }
+        }
+        seen.seen = first_ms.iter().skip(warm_up).flatten().count();
+        seen.percent = percent(seen.seen, seen.sent);
+        seen.period_ms = period_ms(&sightings[start..end].iter().map(|sighting| sighting.at_ms).collect::<Vec<_>>());
+        Self { first_ms, seen, pictures: end - start }
+    }
+
+    /// Pictures that were not one whole frame, of all that were looked at. A tear through a strip makes it unreadable, so those count.
+    pub(crate) fn torn_percent(&self) -> f64 {
+        let broken = self.seen.torn + self.seen.unreadable;
+        percent(broken, self.pictures)
+    }
+}
+
+/// Follows each frame of `sent` through the `reads` of the camera file to what the worker and the `<video>` element saw.
+///
+/// The read that brought a frame is taken to be the last one before the script had it. That holds while the browser takes less than a
+/// frame period from one to the other; beyond, its part is told too small by a period and the wait too large. Reads that come while the
+/// thread that watches them sleeps are told once: a frame whose read is so lost, because the last one known is older than the frame,
+/// counts for the whole way only.
+pub(crate) fn follow(sent: &[Sent], reads: &[f64], worker: Option<&Sight>, video: Option<&Sight>) -> Vec<Frame> {
+    let seen = |sight: Option<&Sight>, number: usize| sight.and_then(|sight| sight.first_ms.get(number).copied().flatten());
+    let read_before = |time: f64| reads[..reads.partition_point(|read| *read <= time)].last().copied();
+    let frame = |(number, sent): (usize, &Sent)| {
+        let page_ms = seen(worker, number);
+        let read_ms = page_ms.and_then(read_before).filter(|read| *read >= sent.at_ms);
+        Frame { due_ms: sent.due_ms, sent_ms: sent.at_ms, read_ms, page_ms, visible_ms: seen(video, number) }
+    };
+    sent.iter().enumerate().map(frame).collect()
+}
+
+/// Writes `frames` as CSV, times in milliseconds since the first was due, empty where a frame was not seen.
+pub(crate) fn write_csv(frames: &[Frame], mut out: impl Write) -> io::Result<()> {
+    writeln!(out, "number,due_ms,sent_ms,read_ms,page_ms,visible_ms")?;
+    let start = frames.first().map_or(0.0, |frame| frame.due_ms);
+    for (number, frame) in frames.iter().enumerate() {
+        let times = [Some(frame.due_ms), Some(frame.sent_ms), frame.read_ms, frame.page_ms, frame.visible_ms];
+        let cells = times.map(|time| time.map_or_else(String::new, |time| format!("{:.3}", time - start)));
+        writeln!(out, "{number},{}", cells.join(","))?;
+    }
+    out.flush()
+}
+
+impl Parts {
+    /// Sums up `frames`. `server_p50_ms` is the router's own median.
+    pub(crate) fn of(frames: &[Frame], server_p50_ms: Option<f64>) -> Self {
+        let summary = |part: &dyn Fn(&Frame) -> Option<f64>| frames.iter().filter_map(part).collect::<Distribution>().summary();
+        Self {
+            due_to_sent: summary(&|frame| Some(frame.sent_ms - frame.due_ms)),
+            sent_to_read: summary(&|frame| Some(frame.read_ms? - frame.sent_ms)),
+            wait: summary(&|frame| Some(frame.read_ms? - frame.sent_ms - server_p50_ms?)),
+            read_to_page: summary(&|frame| Some(frame.page_ms? - frame.read_ms?)),
+            page_to_visible: summary(&|frame| Some(frame.visible_ms? - frame.page_ms?)),
+            sent_to_page: summary(&|frame| Some(frame.page_ms? - frame.sent_ms)),
+            sent_to_visible: summary(&|frame| Some(frame.visible_ms? - frame.sent_ms)),
+        }
+    }
+}
+
+/// The share of `frames` that a whole period of the reader passed by: in the camera by the router's median, the next read would have had
+/// them, but the router held them back for the one before, or was slower than its median.
+pub(crate) fn passed_by_percent(frames: &[Frame], server_p50_ms: f64, reader_period_ms: f64) -> f64 {
+    let waits = || frames.iter().filter_map(|frame| Some(frame.read_ms? - frame.sent_ms - server_p50_ms));
+    percent(waits().filter(|wait| *wait > reader_period_ms).count(), waits().count())
+}
+
+/// The mean distance of the `reads` while frames were sent; before and after, the reader may be another.
+pub(crate) fn reader_period_ms(reads: &[f64], sent: &[Sent]) -> Option<f64> {
+    let while_sent = sent.first()?.at_ms..=sent.last()?.at_ms;
+    period_ms(&reads.iter().copied().filter(|read| while_sent.contains(read)).collect::<Vec<_>>())
+}
+
+/// The mean distance of `times`.
+fn period_ms(times: &[f64]) -> Option<f64> {
+    let (first, last) = (times.first()?, times.last()?);
+    (times.len() > 1).then(|| (last - first) / (times.len() - 1) as f64)
+}
+
+fn percent(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(number: u32, at_ms: f64) -> Sighting {
+        Sighting { top: Some(number), bottom: Some(number), at_ms }
+    }
+
+    fn sent(count: u32) -> Vec<Sent> {
+        (0..count).map(|number| f64::from(number) * 10.0).map(|at_ms| Sent { due_ms: at_ms, at_ms }).collect()
+    }
+
+    #[test]
+    fn every_kind_of_sighting_is_counted() {
+        let black = Sighting { top: None, bottom: None, at_ms: 0.0 };
+        let torn = Sighting { top: Some(4), bottom: Some(3), at_ms: 45.0 };
+        let half = Sighting { top: Some(5), bottom: None, at_ms: 55.0 };
+        let sightings = [
+            black,
+            whole(0, 5.0),
+            whole(1, 15.0),
+            whole(2, 25.0),
+            whole(2, 26.0),
+            whole(3, 35.0),
+            torn,
+            half,
+            whole(5, 56.0),
+            whole(4, 65.0),
+            black,
+        ];
+        let sight = Sight::of(&sightings, 7, 1);
+        let expected =
+            Seen { sent: 6, seen: 5, percent: 500.0 / 6.0, again: 1, out_of_order: 1, torn: 1, unreadable: 1, period_ms: Some(50.0 / 7.0) };
+        assert_eq!(sight.seen, expected);
+        assert_eq!(sight.first_ms, [None, Some(15.0), Some(25.0), Some(35.0), Some(65.0), Some(56.0), None]);
+        assert_eq!(sight.torn_percent(), 25.0);
+    }
+
+    #[test]
+    fn numbers_never_sent_are_not_seen() {
+        let sight = Sight::of(&[whole(0, 1.0), whole(9, 2.0), whole(1, 3.0)], 2, 0);
+        assert_eq!((sight.seen.seen, sight.seen.unreadable), (2, 1));
+    }
+
+    #[test]
+    fn nothing_seen_is_an_account_too() {
+        let sight = Sight::of(&[], 3, 1);
+        assert_eq!((sight.seen.seen, sight.seen.percent, sight.seen.period_ms), (0, 0.0, None));
+        assert_eq!(Parts::of(&follow(&sent(3), &[], Some(&sight), None), None).sent_to_page, None);
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        // Router 1 ms, wait 4, browser 2, paint 8; frame 2 is never painted.
+        let sent = sent(4);
+        let reads: Vec<f64> = sent.iter().map(|sent| sent.at_ms + 5.0).collect();
+        let worker = Sight::of(&[0, 1, 2, 3].map(|number| whole(number, f64::from(number) * 10.0 + 7.0)), 4, 0);
+        let video = Sight::of(&[0, 1, 3].map(|number| whole(number, f64::from(number) * 10.0 + 15.0)), 4, 0);
+        let parts = Parts::of(&follow(&sent, &reads, Some(&worker), Some(&video)), Some(1.0));
+        let p50_and_count = |summary: Option<Summary>| summary.map(|summary| (summary.p50, summary.count));
+        assert_eq!(p50_and_count(parts.sent_to_read), Some((5.0, 4)));
+        assert_eq!(p50_and_count(parts.wait), Some((4.0, 4)));
+        assert_eq!(p50_and_count(parts.read_to_page), Some((2.0, 4)));
+        assert_eq!(p50_and_count(parts.page_to_visible), Some((8.0, 3)));
+        assert_eq!(p50_and_count(parts.sent_to_page), Some((7.0, 4)));
+        assert_eq!(p50_and_count(parts.sent_to_visible), Some((15.0, 3)));
+        assert_eq!(p50_and_count(parts.due_to_sent), Some((0.0, 4)));
+    }
+
+    #[test]
+    fn read_that_was_not_watched_is_not_made_up() {
+        let worker = Sight::of(&[whole(0, 7.0), whole(1, 25.0)], 2, 0);
+        let frames = follow(&sent(2), &[5.0], Some(&worker), None);
+        assert_eq!(frames.iter().map(|frame| frame.read_ms).collect::<Vec<_>>(), [Some(5.0), None]);
+    }
+
+    #[test]
+    fn reader_period_is_that_of_the_run() {
+        assert_eq!(reader_period_ms(&[-500.0, 5.0, 15.0, 25.0, 900.0], &sent(4)), Some(10.0));
+        assert_eq!(reader_period_ms(&[], &sent(4)), None);
+    }
+
+    #[test]
+    fn frames_that_a_read_passed_by_are_told() {
+        let worker = Sight::of(&[whole(0, 9.0), whole(1, 29.0), whole(2, 39.0), whole(3, 49.0)], 4, 0);
+        let frames = follow(&sent(4), &[8.0, 18.0, 28.0, 38.0, 48.0], Some(&worker), None);
+        // Frame 1 was there 8 ms before the second read, and came with the third.
+        assert_eq!(passed_by_percent(&frames, 1.0, 10.0), 75.0);
+        assert_eq!(passed_by_percent(&[], 1.0, 10.0), 0.0);
+    }
+
+    #[test]
+    fn parts_that_nobody_watched_are_left_out() {
+        let worker = Sight::of(&[whole(0, 7.0)], 1, 0);
+        let parts = Parts::of(&follow(&sent(1), &[], Some(&worker), None), None);
+        assert!(parts.sent_to_page.is_some());
+        assert_eq!((parts.wait, parts.sent_to_read, parts.read_to_page, parts.sent_to_visible), (None, None, None, None));
+    }
+
+    #[test]
+    fn csv_leaves_empty_what_was_not_seen() {
+        let sent = [Sent { due_ms: 100.0, at_ms: 100.5 }, Sent { due_ms: 133.0, at_ms: 133.25 }];
+        let worker = Sight::of(&[whole(0, 120.0)], 2, 0);
+        let mut csv = Vec::new();
+        write_csv(&follow(&sent, &[115.0, 148.0], Some(&worker), None), &mut csv).unwrap();
+        let expected = "number,due_ms,sent_ms,read_ms,page_ms,visible_ms\n0,0.000,0.500,15.000,20.000,\n1,33.000,33.250,,,\n";
+        assert_eq!(String::from_utf8(csv).unwrap(), expected);
+    }
+}

@@ -1,0 +1,265 @@
+//! How old a picture is when a page has it.
+//!
+//! ```text
+//! clip ─▶ publish ─WebSocket▶ crosspoint ─▶ camera file ─▶ Chromium ─▶ worker (in page), <video> (visible)
+//!            │sent_ms                            │reads                  │numbers and times
+//!            └──────────────────────────────▶ analysis ◀────────────────┘
+//! ```
+
+mod analysis;
+mod clip;
+mod page;
+mod publish;
+mod reads;
+mod report;
+mod usage;
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use self::analysis::{Parts, Sight, follow, passed_by_percent, reader_period_ms, write_csv};
+use self::clip::Clip;
+use self::page::{Account, Page};
+use self::publish::{Sent, publish};
+use self::reads::ReadWatch;
+use self::report::{ClipReport, Cpu, Report, ServerReport, ViewReport};
+use self::usage::Usage;
+use crate::chromium::Chromium;
+use crate::cli::{CameraLatency, CameraLatencyLimits, Phase, Visible};
+use crate::clock::Clock;
+use crate::crosspoint::{Crosspoint, write_wrapper};
+use crate::limit::Limit;
+use crate::machine::Machine;
+use crate::scratch;
+
+/// Measures, prints the report, and says whether the limits held.
+///
+/// # Errors
+/// When something that is needed cannot be started, or ends.
+pub(crate) async fn run(options: &CameraLatency) -> Result<bool> {
+    let report = measure(options).await?;
+    let mut out = std::io::stdout().lock();
+    if options.json {
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{report}")?;
+    }
+    Ok(report.held())
+}
+
+async fn measure(options: &CameraLatency) -> Result<Report> {
+    let machine = Machine::look(&options.chromium);
+    let clip = encode(options).await?;
+    let clip_report = clip_report(options, clip.bitrate_bps());
+
+    let clock = Clock::start();
+    let mut crosspoint = match &options.url {
+        Some(url) => Crosspoint::running(url)?,
+        None => Crosspoint::start(&options.crosspoint, options.format, options.microphone).await?,
+    };
+    let camera = configure(&crosspoint, options).await?;
+    let reads = camera.as_deref().and_then(|camera| ReadWatch::start(camera, clock).ok());
+    let page = Page::serve(&wanted(options), clock).await?;
+    let mut chromium = open_page(options, &page, camera.as_deref())?;
+    let live = page.wait("frames from the camera", OPEN, |account| watched(options, account).iter().all(|view| view.is_live())).await;
+    // What ended says more than what did not come.
+    chromium.check()?;
+    crosspoint.check()?;
+    live?;
+
+    note("sending");
+    let before = Usage::of(&crosspoint, &chromium, clock);
+    let sent = send(&crosspoint, clip, options, clock).await?;
+    let last = u32::try_from(sent.len()).context("counting frames")? - 1;
+    let all_seen = |account: &Account| watched(options, account).iter().all(|view| view.newest() == Some(last));
+    // The last frame may be one that is never seen.
+    let _ = page.wait("the last frame", LAST_FRAME, all_seen).await;
+    let cpu_percent = Usage::of(&crosspoint, &chromium, clock).since(&before);
+    crosspoint.check()?;
+    chromium.check()?;
+    let server = ask_server(&crosspoint).await?;
+    if options.url.is_some() {
+        crosspoint.endpoint.post("/input/devices/virtual/stop", None).await?;
+    }
+    let reads = reads.map(ReadWatch::finish).unwrap_or_default();
+    let account = page.account();
+    ensure!(account.failed.is_none(), "the page: {}", account.failed.as_deref().unwrap_or_default());
+    conclude(options, Run { machine, clip: clip_report, sent, reads, server, cpu_percent }, &account)
+}
+
+/// What a run left behind.
+struct Run {
+    machine: Machine,
+    clip: ClipReport,
+    sent: Vec<Sent>,
+    reads: Vec<f64>,
+    server: ServerReport,
+    cpu_percent: Cpu,
+}
+
+fn conclude(options: &CameraLatency, run: Run, account: &Account) -> Result<Report> {
+    let Run { machine, clip, sent, reads, server, cpu_percent } = run;
+    let warm_up = warm_up(options);
+    let worker = in_page(options).then(|| Sight::of(&account.worker.ours(), sent.len(), warm_up));
+    let video = visible(options).then(|| Sight::of(&account.video.ours(), sent.len(), warm_up));
+    let frames = follow(&sent, &reads, worker.as_ref(), video.as_ref());
+    if let Some(path) = &options.frames {
+        let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
+        write_csv(&frames, BufWriter::new(file)).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let frames = &frames[warm_up..];
+    let reader_period_ms = reader_period_ms(&reads, &sent);
+    let view = |sight: Sight| ViewReport { torn_percent: sight.torn_percent(), frames: sight.seen };
+    let views = watched(options, account);
+    let report = Report {
+        machine,
+        clip,
+        in_page: worker.map(view),
+        visible: video.map(view),
+        parts_ms: Parts::of(frames, server.p50_ms),
+        reader_period_ms,
+        passed_by_percent: server.p50_ms.zip(reader_period_ms).map(|(p50, period)| passed_by_percent(frames, p50, period)),
+        server,
+        clock_bound_ms: views.iter().filter_map(|view| view.clock.bound_ms()).reduce(f64::max),
+        clock_round_trips: views.iter().map(|view| view.clock.round_trips()).sum(),
+        cpu_percent,
+        track: account.opened.clone(),
+        limits: Vec::new(),
+    };
+    Ok(Report { limits: limits(&options.limits, &report), ..report })
+}
+
+async fn encode(options: &CameraLatency) -> Result<Clip> {
+    note("encoding the frames");
+    let counted = options.seconds * options.format.frame_rate();
+    let period = Duration::from_secs(1) / options.format.frame_rate();
+    let period = match options.phase {
+        Phase::Fixed => period,
+        Phase::Sweep => period + period / counted,
+    };
+    Clip::encode(options.format, options.bitrate_kbps * 1_000, warm_up(options) + counted as usize, period).await
+}
+
+/// Points the router's camera at its video socket; gives the camera file, if it is one.
+async fn configure(crosspoint: &Crosspoint, options: &CameraLatency) -> Result<Option<PathBuf>> {
+    let format = options.format;
+    let video = json!({
+        "type": "socket", "format": "mpegts", "width": format.width(), "height": format.height(), "frame_rate": format.frame_rate(),
+    });
+    let status = crosspoint.endpoint.post("/input/devices/virtual/configure", Some(&json!({ "video": video }))).await?;
+    let file = (status["mode"] == "virtual-file").then(|| status["video_file"].as_str().map(PathBuf::from));
+    file.map(|file| file.context("the router's status names no video_file")).transpose()
+}
+
+fn wanted(options: &CameraLatency) -> Value {
+    json!({
+        "width": options.format.width(),
+        "height": options.format.height(),
+        "frame_rate": options.format.frame_rate(),
+        "microphone": options.microphone,
+        "in_page": in_page(options),
+        "visible": visible(options),
+    })
+}
+
+fn open_page(options: &CameraLatency, page: &Page, camera: Option<&Path>) -> Result<Chromium> {
+    note("opening the page");
+    let folder = scratch::folder(&std::env::temp_dir())?;
+    let wrapper = camera
+        .map(|camera| {
+            let wrapper = folder.path().join("wrapper");
+            write_wrapper(&options.crosspoint, camera, &wrapper).map(|()| wrapper)
+        })
+        .transpose()?;
+    Chromium::start(&options.chromium, folder, wrapper.as_deref(), page.url())
+}
+
+async fn send(crosspoint: &Crosspoint, clip: Clip, options: &CameraLatency, clock: Clock) -> Result<Vec<Sent>> {
+    let (sender, mut receiver) = crosspoint.endpoint.open("/input/devices/virtual/socket/video").await?;
+    let hear = async {
+        loop {
+            if let Err(error) = receiver.next_text().await {
+                return error;
+            }
+        }
+    };
+    let sent = tokio::select! {
+        sent = publish(&sender, clip, options.jitter(), clock) => sent.context("publishing")?,
+        error = hear => return Err(error.context("publishing")),
+    };
+    sender.close().await;
+    Ok(sent)
+}
+
+async fn ask_server(crosspoint: &Crosspoint) -> Result<ServerReport> {
+    let status = crosspoint.endpoint.get("/input/devices/virtual/status").await?;
+    let latency = &status["stats"]["latency_ms"];
+    Ok(ServerReport { p50_ms: latency["p50"].as_f64(), p99_ms: latency["p99"].as_f64(), stats: status["stats"].clone() })
+}
+
+fn clip_report(options: &CameraLatency, bitrate_bps: f64) -> ClipReport {
+    ClipReport {
+        codec: "H.264",
+        width: options.format.width(),
+        height: options.format.height(),
+        frame_rate: options.format.frame_rate(),
+        bitrate_bps,
+        seconds: options.seconds,
+        jitter_ms: options.jitter_ms,
+        phase: match options.phase {
+            Phase::Fixed => "fixed",
+            Phase::Sweep => "sweep",
+        },
+    }
+}
+
+fn limits(given: &CameraLatencyLimits, report: &Report) -> Vec<Limit> {
+    let (page, ages) = (report.in_page.as_ref(), &report.parts_ms);
+    let limits = [
+        Limit::most("--max-p50-ms", given.max_p50_ms, ages.sent_to_page.map(|age| age.p50)),
+        Limit::most("--max-p99-ms", given.max_p99_ms, ages.sent_to_page.map(|age| age.p99)),
+        Limit::most("--max-visible-p50-ms", given.max_visible_p50_ms, ages.sent_to_visible.map(|age| age.p50)),
+        Limit::most("--max-server-p99-ms", given.max_server_p99_ms, report.server.p99_ms),
+        Limit::least("--min-seen-percent", given.min_seen_percent, page.map(|page| page.frames.percent)),
+        Limit::most("--max-torn-percent", given.max_torn_percent, page.map(|page| page.torn_percent)),
+    ];
+    limits.into_iter().flatten().collect()
+}
+
+fn in_page(options: &CameraLatency) -> bool {
+    matches!(options.visible, Visible::Both | Visible::Page)
+}
+
+fn visible(options: &CameraLatency) -> bool {
+    matches!(options.visible, Visible::Both | Visible::Paint)
+}
+
+/// The views of the browser that are measured.
+fn watched<'a>(options: &CameraLatency, account: &'a Account) -> Vec<&'a page::Sightings> {
+    let views = [(in_page(options), &account.worker), (visible(options), &account.video)];
+    views.into_iter().filter(|(watched, _)| *watched).map(|(_, view)| view).collect()
+}
+
+/// The frames sent before those that count.
+fn warm_up(options: &CameraLatency) -> usize {
+    (options.format.frame_rate() * WARM_UP_SECONDS) as usize
+}
+
+/// Says what happens now, to whoever watches.
+fn note(what: &str) {
+    // Nobody may be watching.
+    let _ = writeln!(std::io::stderr(), "loadtest: {what}");
+}
+
+/// Sent before what counts: the decoder and the browser find their pace.
+const WARM_UP_SECONDS: u32 = 1;
+/// A cold browser on a busy machine.
+const OPEN: Duration = Duration::from_secs(60);
+/// The slowest frame anybody would call live, and a batch of reports.
+const LAST_FRAME: Duration = Duration::from_secs(2);

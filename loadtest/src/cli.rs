@@ -1,0 +1,188 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use crosspoint_ffi::VideoFormat;
+
+use crate::code::{MIN_HEIGHT, MIN_WIDTH};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version, about = "Measures Crosspoint from outside", after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// What to measure.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The measurements.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// How old a picture is when a page has it: publisher, router, camera, Chromium's getUserMedia.
+    #[command(after_long_help = CAMERA_LATENCY)]
+    CameraLatency(CameraLatency),
+}
+
+/// What `camera-latency` runs with.
+#[derive(Args, Debug)]
+pub(crate) struct CameraLatency {
+    /// The router's binary: what is started, and what writes the browser's wrapper.
+    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
+    pub(crate) crosspoint: PathBuf,
+    /// Measure a router that runs on this machine instead of starting one; its video input is taken over for the run.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The browser.
+    #[arg(long, value_name = "PATH", default_value = "/usr/bin/chromium")]
+    pub(crate) chromium: PathBuf,
+    /// How long to send; a second more is sent before it that does not count.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) seconds: u32,
+    /// The picture's size and rate.
+    #[arg(long, value_name = "WIDTHxHEIGHT@RATE", default_value = "1280x720@30", value_parser = parse_format)]
+    pub(crate) format: VideoFormat,
+    /// The most bits a second, in thousands.
+    #[arg(long, value_name = "KBIT", default_value_t = 2_500, value_parser = clap::value_parser!(u32).range(100..=50_000))]
+    pub(crate) bitrate_kbps: u32,
+    /// Send each frame up to so many milliseconds late, evenly spread.
+    #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = parse_millis)]
+    pub(crate) jitter_ms: f64,
+    /// How the sender's clock stands to the reader's.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) phase: Phase,
+    /// Where in the browser to look.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) visible: Visible,
+    /// Let the page open the microphone too.
+    #[arg(long)]
+    pub(crate) microphone: bool,
+    /// Write the times of every frame here, as CSV.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) frames: Option<PathBuf>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The limits.
+    #[command(flatten)]
+    pub(crate) limits: CameraLatencyLimits,
+}
+
+/// What the figures are held against.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct CameraLatencyLimits {
+    /// The most for the median of last byte sent to frame in the page.
+    #[arg(long, value_name = "MS")]
+    pub(crate) max_p50_ms: Option<f64>,
+    /// The most for its 99th percentile.
+    #[arg(long, value_name = "MS")]
+    pub(crate) max_p99_ms: Option<f64>,
+    /// The most for the median of last byte sent to picture displayed.
+    #[arg(long, value_name = "MS")]
+    pub(crate) max_visible_p50_ms: Option<f64>,
+    /// The most for the 99th percentile of the router's own part.
+    #[arg(long, value_name = "MS")]
+    pub(crate) max_server_p99_ms: Option<f64>,
+    /// The least share of frames that the page sees.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) min_seen_percent: Option<f64>,
+    /// The most pictures that are torn (their top and bottom are of different frames) or unreadable, as a share of all.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) max_torn_percent: Option<f64>,
+}
+
+/// How the sender's clock stands to that of the camera's reader, which samples on its own timer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Phase {
+    /// Whatever it happens to be, for the whole run: two runs differ by up to a frame period.
+    Fixed,
+    /// Slips by one frame period over the run, so that every phase counts alike.
+    #[default]
+    Sweep,
+}
+
+/// Where in the browser frames are looked for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Visible {
+    /// In both places. Painting keeps a processor busy: where there are few, compare with `page` alone.
+    #[default]
+    Both,
+    /// Where a script gets it: a worker that reads the track.
+    Page,
+    /// Where a person gets it: the display time of a video element's frames.
+    Paint,
+}
+
+impl CameraLatency {
+    /// The jitter as a time.
+    pub(crate) fn jitter(&self) -> Duration {
+        Duration::from_secs_f64(self.jitter_ms / 1e3)
+    }
+}
+
+fn parse_format(text: &str) -> Result<VideoFormat, String> {
+    let numbers = || {
+        let (size, rate) = text.split_once('@')?;
+        let (width, height) = size.split_once('x')?;
+        Some((width.parse().ok()?, height.parse().ok()?, rate.parse().ok()?))
+    };
+    let (width, height, rate) = numbers().ok_or("a format is like 1280x720@30")?;
+    VideoFormat::new(width, height, rate)
+        .filter(|format| format.width() >= MIN_WIDTH && format.height() >= MIN_HEIGHT)
+        .ok_or_else(|| format!("width is even and {MIN_WIDTH} to 3840, height even and {MIN_HEIGHT} to 2160, rate 1 to 60"))
+}
+
+fn parse_millis(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|millis| (0.0..=1_000.0).contains(millis)).ok_or_else(|| "it is 0 to 1000".to_owned())
+}
+
+const EXIT_CODES: &str = "Exit code: 0 when the given limits held, 1 when one was broken, 2 when nothing could be measured.";
+
+const CAMERA_LATENCY: &str = "\
+Frames of H.264 carry their number as light and dark cells at their top and bottom. They are encoded before the run, sent one to a
+message in real time over WebSocket, and read back from the pixels by a page that has the camera open. The time of a frame is when
+the kernel has taken its last byte; the page's clock is mapped to ours by round trips, and the report says how well.
+
+The report splits the time: the router's part by its own count (arrival to the camera file), the wait for the camera's reader (its
+reads are watched by inotify; it samples on its own timer, so half a period on average; what the router holds a frame back beyond its
+median, so that the one before is read first, is in here too), the browser from that read to the page's script, and from there to the
+display time of the video element.
+
+That last part depends on how the reader's timer stands to the display's refresh, which is chance and stays for the run: from one run
+to the next it differs by up to a refresh of the display.
+
+Examples:
+  loadtest camera-latency
+  loadtest camera-latency --seconds 60 --jitter-ms 4 --json
+  loadtest camera-latency --max-p50-ms 40 --max-server-p99-ms 5 --min-seen-percent 98";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Option<CameraLatency> {
+        let cli = Cli::try_parse_from([&["loadtest", "camera-latency"], arguments].concat()).ok()?;
+        match cli.command {
+            Command::CameraLatency(options) => Some(options),
+        }
+    }
+
+    #[test]
+    fn defaults_measure_720p30_for_20_seconds_everywhere() {
+        let options = parse(&[]).unwrap();
+        assert_eq!((Some(options.format), options.seconds), (VideoFormat::new(1280, 720, 30), 20));
+        assert_eq!((options.visible, options.phase, options.jitter()), (Visible::Both, Phase::Sweep, Duration::ZERO));
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_refused() {
+        let bad =
+            [["--format", "160x90@30"], ["--format", "641x361@30"], ["--seconds", "0"], ["--jitter-ms", "-1"], ["--jitter-ms", "NaN"]];
+        for arguments in bad {
+            assert!(parse(&arguments).is_none(), "{arguments:?}");
+        }
+        assert_eq!(parse(&["--jitter-ms", "2.5"]).map(|options| options.jitter()), Some(Duration::from_micros(2_500)));
+    }
+}

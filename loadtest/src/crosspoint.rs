@@ -1,0 +1,121 @@
+//! A router to measure: one started here, or one that runs.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use crosspoint_ffi::VideoFormat;
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::client::Endpoint;
+use crate::process::Process;
+use crate::scratch;
+
+/// A running router.
+#[derive(Debug)]
+pub(crate) struct Crosspoint {
+    /// Where it listens.
+    pub(crate) endpoint: Endpoint,
+    started: Option<Started>,
+}
+
+/// Fields drop in order: the process ends before its files go.
+#[derive(Debug)]
+struct Started {
+    process: Process,
+    log: PathBuf,
+    _folder: TempDir,
+}
+
+/// What a router writes when it listens.
+#[derive(Deserialize)]
+struct Ready {
+    listen: String,
+}
+
+impl Crosspoint {
+    /// Starts `binary` on a free port, with a camera file of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not listen in time.
+    pub(crate) async fn start(binary: &Path, canvas: VideoFormat, microphone: bool) -> Result<Self> {
+        // The camera lives in memory, and away from any other router's.
+        let folder = scratch::folder(Path::new("/dev/shm"))?;
+        let (ready, log) = (folder.path().join("ready"), folder.path().join("log"));
+        let canvas = format!("{}x{}@{}", canvas.width(), canvas.height(), canvas.frame_rate());
+        let arguments: [&OsStr; 10] = [
+            "--listen".as_ref(),
+            "127.0.0.1:0".as_ref(),
+            "--ready-file".as_ref(),
+            ready.as_ref(),
+            "--camera".as_ref(),
+            &camera_flag(&folder.path().join("camera.y4m")),
+            "--canvas".as_ref(),
+            canvas.as_ref(),
+            "--microphone".as_ref(),
+            if microphone { "pulse" } else { "off" }.as_ref(),
+        ];
+        let mut process = Process::start("crosspoint", binary, arguments, &log)?;
+        let deadline = Instant::now() + START;
+        let endpoint = loop {
+            process.check(&log)?;
+            if let Ok(text) = fs::read(&ready) {
+                let ready: Ready = serde_json::from_slice(&text).context("reading crosspoint's ready file")?;
+                break Endpoint::at(ready.listen);
+            }
+            ensure!(Instant::now() < deadline, "crosspoint does not listen after {} s", START.as_secs());
+            sleep(LOOK_AGAIN).await;
+        };
+        Ok(Self { endpoint, started: Some(Started { process, log, _folder: folder }) })
+    }
+
+    /// Uses the one at `url`.
+    ///
+    /// # Errors
+    /// When it is no such URL.
+    pub(crate) fn running(url: &str) -> Result<Self> {
+        Ok(Self { endpoint: Endpoint::parse(url)?, started: None })
+    }
+
+    /// Fails when it was started here and has ended.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.started.as_mut().map_or(Ok(()), |started| started.process.check(&started.log))
+    }
+
+    /// The processor time it has used, in milliseconds, if it was started here.
+    pub(crate) fn cpu_ms(&self) -> Option<f64> {
+        self.started.as_ref().map(|started| started.process.cpu_ms())
+    }
+}
+
+/// Writes the wrapper that gives a browser the camera at `camera`.
+///
+/// # Errors
+/// When `binary` cannot.
+pub(crate) fn write_wrapper(binary: &Path, camera: &Path, wrapper: &Path) -> Result<()> {
+    let output = Command::new(binary)
+        .arg("browser-wrapper")
+        .arg("--camera")
+        .arg(camera_flag(camera))
+        .arg("--write")
+        .arg(wrapper)
+        .output()
+        .with_context(|| format!("starting {}", binary.display()))?;
+    ensure!(output.status.success(), "crosspoint browser-wrapper: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
+}
+
+fn camera_flag(camera: &Path) -> OsString {
+    let mut flag = OsString::from("file:");
+    flag.push(camera);
+    flag
+}
+
+/// It opens a sound server's connection, reserves its camera and listens: well under a second.
+const START: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);

@@ -1,0 +1,50 @@
+//! Limits that a run is held against.
+
+use serde::Serialize;
+
+/// A figure and what it may be.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Limit {
+    /// The flag that gave it.
+    pub(crate) name: &'static str,
+    /// What was given.
+    pub(crate) limit: f64,
+    /// What was measured; nothing when there was nothing to measure.
+    pub(crate) measured: Option<f64>,
+    /// Whether it held. What could not be measured did not.
+    pub(crate) held: bool,
+}
+
+impl Limit {
+    /// A limit that `measured` may not exceed; nothing when none was given.
+    pub(crate) fn most(name: &'static str, limit: Option<f64>, measured: Option<f64>) -> Option<Self> {
+        let limit = limit?;
+        Some(Self { name, limit, measured, held: measured.is_some_and(|measured| measured <= limit) })
+    }
+
+    /// A limit that `measured` may not stay below; nothing when none was given.
+    pub(crate) fn least(name: &'static str, limit: Option<f64>, measured: Option<f64>) -> Option<Self> {
+        let limit = limit?;
+        Some(Self { name, limit, measured, held: measured.is_some_and(|measured| measured >= limit) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_hold_up_to_and_including_themselves() {
+        let held = |limit: Option<Limit>| limit.map(|limit| limit.held);
+        assert_eq!(held(Limit::most("--max", Some(5.0), Some(5.0))), Some(true));
+        assert_eq!(held(Limit::most("--max", Some(5.0), Some(5.1))), Some(false));
+        assert_eq!(held(Limit::least("--min", Some(98.0), Some(98.0))), Some(true));
+        assert_eq!(held(Limit::least("--min", Some(98.0), Some(97.9))), Some(false));
+        assert_eq!(held(Limit::most("--max", None, Some(5.0))), None);
+    }
+
+    #[test]
+    fn what_could_not_be_measured_breaks_its_limit() {
+        assert_eq!(Limit::most("--max", Some(5.0), None).map(|limit| limit.held), Some(false));
+    }
+}

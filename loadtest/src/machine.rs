@@ -1,0 +1,41 @@
+//! What a figure was measured on.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde::Serialize;
+
+/// The machine and what else it was doing.
+#[derive(Debug, Serialize)]
+pub(crate) struct Machine {
+    /// The processor's name.
+    pub(crate) processor: String,
+    /// Logical processors that this process may use.
+    pub(crate) cores: usize,
+    /// The kernel's release.
+    pub(crate) kernel: String,
+    /// Runnable threads over the last minute, before the run: a busy machine measures itself.
+    pub(crate) load_before: f64,
+    /// The browser's own words.
+    pub(crate) browser: String,
+}
+
+impl Machine {
+    /// Looks.
+    pub(crate) fn look(browser: &Path) -> Self {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let processor = read("/proc/cpuinfo")
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()))
+            .unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+        let version = Command::new(browser).arg("--version").output();
+        Self {
+            processor,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            load_before: read("/proc/loadavg").split_ascii_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
+            browser: version.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default(),
+        }
+    }
+}
