@@ -41,6 +41,8 @@ pub struct PresentStats {
     pub frames_out: u64,
     /// Frames that a newer one, or black, replaced before they were written.
     pub dropped: u64,
+    /// Frames written and then overwritten unread, so that those behind them need not wait.
+    pub overwritten: u64,
     /// Frames that came while paused.
     pub withheld: u64,
     /// Writes that a read may have overlapped.
@@ -81,6 +83,8 @@ pub struct Presenter<F> {
     /// When the picture in the camera was written, while nobody has read it.
     unread_since: Option<Instant>,
     written: Option<Written>,
+    /// How many frames in a row waited for the one before them to be read.
+    holds: u32,
     /// What the camera is to show when no frame waits.
     wants_black: bool,
     paused: bool,
@@ -100,13 +104,15 @@ enum Reader {
 struct Waiting<F> {
     frame: F,
     since: Instant,
+    /// Whether it waits for the frame before it to be read.
+    held: bool,
 }
 
 /// A write that the driver is at.
 #[derive(Debug)]
 enum Writing {
     Black,
-    Frame { since: Instant },
+    Frame { since: Instant, held: bool },
 }
 
 /// The latest write, to tell which reads it may have torn.
@@ -128,6 +134,7 @@ impl<F> Presenter<F> {
             read_while_writing: false,
             unread_since: None,
             written: None,
+            holds: 0,
             wants_black: true,
             paused: false,
             write_cost: Duration::ZERO,
@@ -144,7 +151,7 @@ impl<F> Presenter<F> {
             return;
         }
         self.wants_black = false;
-        if self.waiting.replace(Waiting { frame, since }).is_some() {
+        if self.waiting.replace(Waiting { frame, since, held: false }).is_some() {
             self.stats.dropped += 1;
         }
     }
@@ -183,8 +190,13 @@ impl<F> Presenter<F> {
         self.write_cost = cost.max((self.write_cost * 15 + cost) / 16);
         match writing {
             Writing::Black => self.unread_since = None,
-            Writing::Frame { since } => {
-                self.unread_since = Some(ended);
+            Writing::Frame { since, held } => {
+                if self.unread_since.replace(ended).is_some() && self.holds >= HOLDS {
+                    self.stats.overwritten += 1;
+                    self.holds = 0;
+                } else {
+                    self.holds = if held { self.holds + 1 } else { 0 };
+                }
                 self.stats.frames_out += 1;
                 self.latency.record(ended.saturating_duration_since(since), ended);
             }
@@ -216,12 +228,18 @@ impl<F> Presenter<F> {
         if !self.wants_black && self.waiting.is_none() {
             return PresentOutput::Idle;
         }
-        if let Some(until) = self.held_until(now) {
+        if let Some(until) = self.protected_until(now) {
+            if let Some(waiting) = &mut self.waiting {
+                waiting.held = true;
+            }
+            return PresentOutput::WaitUntil(until);
+        }
+        if let Some(until) = self.safe_from(now) {
             return PresentOutput::WaitUntil(until);
         }
         match self.waiting.take() {
-            Some(Waiting { frame, since }) => {
-                self.writing = Some(Writing::Frame { since });
+            Some(Waiting { frame, since, held }) => {
+                self.writing = Some(Writing::Frame { since, held });
                 PresentOutput::Write(frame)
             }
             None => {
@@ -263,17 +281,23 @@ impl<F> Presenter<F> {
         self.unread_since = None;
     }
 
-    /// Until when the reader's clock forbids a write, if it does.
-    fn held_until(&self, now: Instant) -> Option<Instant> {
-        if matches!(self.reader, Reader::Open(0) | Reader::Unknown) || !self.clock.is_regular(now) {
-            return None;
-        }
-        let period = self.clock.period()?;
+    /// The period of a reader that is open and reads in a rhythm.
+    fn rhythm(&self, now: Instant) -> Option<Duration> {
+        let is_open = !matches!(self.reader, Reader::Open(0) | Reader::Unknown);
+        self.clock.period().filter(|_| is_open && self.clock.is_regular(now))
+    }
+
+    /// Until when the picture in the camera is left alone because it was not read yet.
+    fn protected_until(&self, now: Instant) -> Option<Instant> {
+        let period = self.rhythm(now)?;
+        let unread_since = self.unread_since.filter(|_| !self.wants_black && self.holds < HOLDS)?;
+        Some(unread_since + period + self.patience(period)).filter(|&until| until > now)
+    }
+
+    /// From when on a write does not meet the reader's next read, if one at `now` might.
+    fn safe_from(&self, now: Instant) -> Option<Instant> {
+        let period = self.rhythm(now)?;
         let patience = self.patience(period);
-        let protected = self.unread_since.filter(|_| !self.wants_black).map(|since| since + period + patience);
-        if let Some(until) = protected.filter(|&until| until > now) {
-            return Some(until);
-        }
         let next = self.clock.next_read(now, patience)?;
         let danger = GUARD.max(2 * self.clock.jitter()) + self.write_cost.min(period / 4);
         // A reader so fast that no gap is left is not worth waiting for.
@@ -295,6 +319,9 @@ impl<F> Default for Presenter<F> {
 
 /// The distance a write keeps from the reader's next read: what the reader's timer and our scheduling are seen to jitter by.
 const GUARD: Duration = Duration::from_millis(2);
+/// Frames that wait in a row before one overwrites the frame that keeps them waiting. A sender that jitters across the reader's clock
+/// comes to wait again and again, and loses this share of its frames at most.
+const HOLDS: u32 = 30;
 /// A read's event comes at its end; a read takes less than this (0.3 ms for 720p, under 1 ms for 1080p).
 const READ_SPAN: Duration = Duration::from_millis(1);
 

@@ -277,6 +277,7 @@ impl Work {
             self.past.frames_out += old.frames_out;
             self.past.dropped += old.dropped;
             self.past.withheld += old.withheld;
+            self.past.overwritten += old.overwritten;
         }
         info!(width = format.width(), height = format.height(), rate = format.frame_rate(), "canvas changed");
         // Whoever opened the old file until now has an event in the queue.
@@ -296,6 +297,7 @@ impl Work {
         stats.frames_out += self.past.frames_out;
         stats.dropped += self.past.dropped;
         stats.withheld += self.past.withheld;
+        stats.overwritten += self.past.overwritten;
         stats.possible_tears += self.past.possible_tears;
         *self.view.stats.lock().unwrap_or_else(PoisonError::into_inner) = (stats, self.rate);
     }

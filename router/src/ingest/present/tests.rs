@@ -71,6 +71,33 @@ fn unread_frame_is_left_alone_for_a_period_and_a_third_replaces_the_second() {
 }
 
 #[test]
+fn frames_that_keep_waiting_overwrite_one_and_wait_no_more() {
+    let (mut presenter, mut read) = with_reader();
+    write(&mut presenter, 0, read + ms(1.0));
+    let mut waits = Vec::new();
+    for n in 1..100 {
+        // Each comes 8 ms before a read, while the one before it is unread for as long as that one had to wait.
+        let arrival = read + ms(PERIOD_MS - 8.0);
+        read += ms(PERIOD_MS);
+        presenter.handle_frame(n, arrival);
+        let waited = matches!(presenter.poll(arrival), PresentOutput::WaitUntil(_));
+        if !waited {
+            presenter.handle_written(arrival, arrival + ms(0.1));
+        }
+        presenter.handle_reader(ReaderEvent::Read, read);
+        if waited {
+            assert_eq!(presenter.poll(read), PresentOutput::Write(n));
+            presenter.handle_written(read + ms(1.5), read + ms(1.6));
+        }
+        waits.push(waited);
+    }
+    let (early, late) = waits.split_at(HOLDS as usize);
+    assert!(early.iter().all(|&waited| waited));
+    assert!(late.iter().all(|&waited| !waited), "{late:?}");
+    assert_eq!(presenter.stats().overwritten, 1);
+}
+
+#[test]
 fn without_a_reader_every_frame_is_written_at_once() {
     for (event, in_use) in [(ReaderEvent::Closed, Some(false)), (ReaderEvent::Unknown, None)] {
         let (mut presenter, read) = with_reader();
