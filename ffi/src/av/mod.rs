@@ -15,6 +15,7 @@
 mod aac;
 mod audio;
 mod codec;
+mod convert;
 mod decoder;
 mod encoder;
 mod layout;
@@ -25,7 +26,7 @@ mod painter;
 mod picture;
 mod reorder;
 mod resample;
-mod scale;
+
 #[cfg(test)]
 mod tests;
 

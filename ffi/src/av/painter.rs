@@ -1,8 +1,8 @@
 //! Pictures onto a canvas.
 
+use super::convert::Converter;
 use super::layout::{Window, fit};
 use super::picture::Picture;
-use super::scale::Converter;
 use crate::{I420, I420Mut, Plane, PlaneMut, Result};
 
 /// Draws pictures onto canvases, scaled to fit with their shape kept, black around them.
