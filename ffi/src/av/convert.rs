@@ -7,6 +7,7 @@ use ffmpeg_sys_next as ff;
 
 use super::owned::{Owned, check, frame};
 use super::picture::Picture;
+use crate::scale::SampleRange;
 use crate::{Error, I420, Plane, Remedy, Result};
 
 /// Converts pictures into a frame of its own, for those that no faster way fits.
@@ -22,7 +23,7 @@ pub(super) struct Converter {
 #[derive(Clone, Copy, Eq, PartialEq)]
 struct Shape {
     source: (c_int, c_int, c_int),
-    full_range: bool,
+    range: SampleRange,
     target: (c_int, c_int),
 }
 
@@ -31,11 +32,7 @@ impl Shape {
         let side =
             |side: usize| c_int::try_from(side).map_err(|_| Error::new("scaling a picture", Remedy::Drop, "the canvas is too large"));
         let frame = picture.frame();
-        Ok(Self {
-            source: (frame.width, frame.height, frame.format),
-            full_range: picture.is_full_range(),
-            target: (side(width)?, side(height)?),
-        })
+        Ok(Self { source: (frame.width, frame.height, frame.format), range: picture.range(), target: (side(width)?, side(height)?) })
     }
 }
 
@@ -51,7 +48,7 @@ impl Converter {
             (c"srcw", shape.source.0),
             (c"srch", shape.source.1),
             (c"src_format", shape.source.2),
-            (c"src_range", c_int::from(shape.full_range)),
+            (c"src_range", c_int::from(shape.range == SampleRange::Full)),
             (c"dstw", shape.target.0),
             (c"dsth", shape.target.1),
             (c"dst_format", I420_FORMAT),
