@@ -23,6 +23,7 @@ pub(super) fn write_pairs(sixteens: &[Sixteen], row: &[u8], out: &mut [u8]) {
     }
 }
 
+#[inline]
 #[target_feature(enable = "avx2")]
 fn means(sixteen: &Sixteen, row: &[u8]) -> __m128i {
     let [low, high] = sixteen.starts.map(|start| row[start as usize..].first_chunk().expect("spare bytes behind the row"));
@@ -35,18 +36,21 @@ fn means(sixteen: &Sixteen, row: &[u8]) -> __m128i {
     _mm_xor_si128(packed, _mm_set1_epi8(-128))
 }
 
+#[inline]
 #[target_feature(enable = "avx2")]
 fn load(from: &[u8; 16]) -> __m128i {
     // SAFETY: reads the 16 bytes of the array, which need no alignment.
     unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
 }
 
+#[inline]
 #[target_feature(enable = "avx2")]
 fn load_wide(from: &[u8; 32]) -> __m256i {
     // SAFETY: reads the 32 bytes of the array, which need no alignment.
     unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
 }
 
+#[inline]
 #[target_feature(enable = "avx2")]
 fn store(samples: __m128i, to: &mut [u8; 16]) {
     // SAFETY: writes the 16 bytes of the array, which need no alignment.

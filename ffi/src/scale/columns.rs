@@ -102,8 +102,8 @@ impl Sixteen {
             let source = row[self.starts[half] as usize..].first_chunk::<16>().expect("spare bytes behind the row");
             let (picks, shares) = (&self.picks[half * 16..][..16], &self.shares[half * 16..][..16]);
             for ((out, picks), shares) in out.iter_mut().zip(picks.as_chunks::<2>().0).zip(shares.as_chunks::<2>().0) {
-                let part = |n: usize| u16::from(source[usize::from(picks[n] % 16)]) * u16::from(shares[n]);
-                *out = ((part(0) + part(1) + 128) >> 8) as u8;
+                let part = |n: usize| u16::from(source[usize::from(picks[n] % 16)]).wrapping_mul(u16::from(shares[n]));
+                *out = (part(0).wrapping_add(part(1)).wrapping_add(128) >> 8) as u8;
             }
         }
     }
@@ -146,6 +146,7 @@ impl Areas {
 
 #[inline(always)]
 fn mean(samples: &[u8], shares: &[i16]) -> u8 {
-    let sum: i32 = samples.iter().zip(shares).map(|(&sample, &share)| i32::from(sample) * i32::from(share)).sum();
-    ((sum + WHOLE / 2) >> WHOLE_BITS) as u8
+    let part = |(&sample, &share): (&u8, &i16)| i32::from(sample).wrapping_mul(i32::from(share));
+    let sum = samples.iter().zip(shares).map(part).fold(WHOLE / 2, i32::wrapping_add);
+    (sum >> WHOLE_BITS) as u8
 }

@@ -28,7 +28,7 @@ impl Levels {
     #[inline(always)]
     pub(super) fn shift(self, samples: &mut [u8]) {
         for sample in samples {
-            *sample = ((u32::from(*sample) * self.factor + self.offset) >> 16) as u8;
+            *sample = (u32::from(*sample).wrapping_mul(self.factor).wrapping_add(self.offset) >> 16) as u8;
         }
     }
 }

@@ -1,4 +1,7 @@
 //! Rows of a source plane to one row of its width.
+//!
+//! The arithmetic here and in the next steps cannot overflow. It wraps all the same, for checks for that keep loops from vectorising,
+//! and a debug build must scale in real time too.
 
 use super::axis::{Axis, Filter, Pair, WHOLE, WHOLE_BITS};
 use crate::Plane;
@@ -28,8 +31,11 @@ impl Rows {
     pub(super) fn new(axis: &Axis, width: usize) -> Self {
         match axis.filter() {
             Filter::Area => {
-                let area = |(first, shares): (usize, _)| Area { first, shares: Iterator::collect(shares) };
-                Self::Area { areas: (0..axis.target).map(|y| area(axis.area(y))).collect(), sums: vec![0; width] }
+                let area = |y| {
+                    let (first, shares) = axis.area(y);
+                    Area { first, shares: shares.collect() }
+                };
+                Self::Area { areas: (0..axis.target).map(area).collect(), sums: vec![0; width] }
             }
             Filter::Pair => Self::Pair((0..axis.target).map(|y| axis.pair(y)).collect()),
             Filter::Same => Self::Same,
@@ -44,8 +50,8 @@ impl Rows {
             Self::Area { areas, sums } => {
                 sums.fill(WHOLE / 2);
                 let area = &areas[y];
-                for (row, share) in (area.first..).zip(&area.shares) {
-                    add(source.row(row, width), *share, sums);
+                for (row, &share) in (area.first..).zip(&area.shares) {
+                    add(source.row(row, width), share, sums);
                 }
                 for (out, sum) in out.iter_mut().zip(sums) {
                     *out = (*sum >> WHOLE_BITS) as u8;
@@ -65,13 +71,15 @@ fn blend(first: &[u8], second: &[u8], share: u8, out: &mut [u8]) {
     let (rest, share) = (256 - u16::from(share), u16::from(share));
     for ((out, &first), &second) in out.iter_mut().zip(first).zip(second) {
         // At most 255 · 256 + 128, which fits.
-        *out = ((u16::from(first) * rest + u16::from(second) * share + 128) >> 8) as u8;
+        let sum = u16::from(first).wrapping_mul(rest).wrapping_add(u16::from(second).wrapping_mul(share)).wrapping_add(128);
+        *out = (sum >> 8) as u8;
     }
 }
 
 #[inline(always)]
 fn add(row: &[u8], share: i16, sums: &mut [i32]) {
+    let share = i32::from(share);
     for (sum, &sample) in sums.iter_mut().zip(row) {
-        *sum += i32::from(sample) * i32::from(share);
+        *sum = sum.wrapping_add(i32::from(sample).wrapping_mul(share));
     }
 }
