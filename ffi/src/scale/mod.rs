@@ -138,6 +138,7 @@ impl PlaneScaler {
             // SAFETY: the machine has AVX2, by the line above; that is all the function asks.
             return unsafe { self.scale_by_avx2(source, target) };
         }
+        #[cfg(not(target_arch = "x86_64"))]
         let _ = portable;
         self.scale_by(source, target, Columns::write);
     }
