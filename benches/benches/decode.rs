@@ -1,5 +1,4 @@
 //! How many 720p pictures a second does each decoder give?
-#![expect(missing_docs, reason = "criterion's macros make public functions without docs")]
 
 mod clip;
 

@@ -1,5 +1,4 @@
 //! How many 720p pictures a second does the H.264 encoder take, of a still screen and of one that scrolls?
-#![expect(missing_docs, reason = "criterion's macros make public functions without docs")]
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! Every C library of Crosspoint and all of its `unsafe` code.
 //!
 //! With no feature on, this crate links nothing: it is the vocabulary that the rest of the house speaks ([`MediaTime`], [`Packet`],
-//! [`VideoFormat`], picture views, the newest-wins [`ring`]) and the memory it speaks about ([`map`]). Each feature adds one C
+//! [`VideoFormat`], picture views and their [`scale`], the newest-wins [`ring`]) and the memory it speaks about ([`map`]). Each feature adds one C
 //! library behind an interface that cannot be misused: `av` (FFmpeg), `pulse` (PulseAudio), `x11` (Xlib and its extensions). The
 //! three never import each other.
 //!
@@ -22,6 +22,7 @@ pub mod map;
 #[cfg(feature = "pulse")]
 pub mod pulse;
 pub mod ring;
+pub mod scale;
 #[cfg(feature = "x11")]
 pub mod x11;
 

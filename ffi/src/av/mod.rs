@@ -3,7 +3,8 @@
 //! | stage | in | out | copies |
 //! |---|---|---|---|
 //! | [`VideoDecoder`] | [`Packet`](crate::Packet) | [`Picture`] | 0 (the packet is lent, the picture is the decoder's own frame) |
-//! | [`Painter`] | [`Picture`] | [`I420Mut`](crate::I420Mut) | 1 pass |
+//! | [`Painter`] | [`Picture`] | [`I420Mut`](crate::I420Mut) | 1 pass from planar 8-bit 4:2:0, 2 from any other kind |
+//! | [`Converter`] | [`Picture`] | [`I420`](crate::I420) | 1 pass |
 //! | [`H264Encoder`] | [`I420`](crate::I420) | [`Packet`](crate::Packet) | 0 of ours (x264 copies what it is lent) |
 //! | [`AudioDecoder`] | [`Packet`](crate::Packet) | [`Samples`] | 0 |
 //! | [`Resampler`] | [`Samples`] | bytes somebody lends | 1 pass |
@@ -15,6 +16,7 @@
 mod aac;
 mod audio;
 mod codec;
+mod convert;
 mod decoder;
 mod encoder;
 mod layout;
@@ -25,12 +27,13 @@ mod painter;
 mod picture;
 mod reorder;
 mod resample;
-mod scale;
+
 #[cfg(test)]
 mod tests;
 
 pub use aac::AacEncoder;
 pub use audio::{AudioDecoder, Samples};
+pub use convert::Converter;
 pub use decoder::VideoDecoder;
 pub use encoder::{H264Encoder, H264Settings, Preset};
 pub use log::{LogLevel, set_log};

@@ -1,19 +1,21 @@
 //! Pictures onto a canvas.
 
+use super::convert::Converter;
 use super::layout::{Window, fit};
 use super::picture::Picture;
-use super::scale::Converter;
-use crate::{I420, I420Mut, Plane, PlaneMut, Result};
+use crate::scale::{SampleRange, Scaler};
+use crate::{I420Mut, Result};
 
 /// Draws pictures onto canvases, scaled to fit with their shape kept, black around them.
 ///
 /// A canvas may be read by another process while it is written: every sample of the picture's window is written once, with its final
 /// value, and the border only when it moved.
 ///
-/// Copies: 1 pass over the window (0 before it where the picture is I420 of the window's size; else scaling fills a frame of our own
-/// first, which is copied).
+/// Copies: 1 pass over the window from planar 8-bit 4:2:0 of any size and range, which is what cameras and encoders make. 2 from any
+/// other kind: libswscale converts and scales it into a frame of its own, as it writes past windows, and that is copied.
 #[derive(Default)]
 pub struct Painter {
+    scaler: Scaler,
     converter: Option<Converter>,
     /// The canvas and the window of the last drawing.
     bordered: Option<(usize, usize, Window)>,
@@ -37,11 +39,17 @@ impl Painter {
     /// [`Remedy::Drop`](crate::Remedy::Drop) when the picture is of a kind that cannot be converted; the canvas is as it was.
     pub fn draw(&mut self, picture: &Picture, canvas: &mut I420Mut<'_>) -> Result<()> {
         let window = fit((picture.width(), picture.height()), picture.pixel_aspect(), (canvas.width, canvas.height));
-        let drawn = match picture.as_i420() {
-            Some(direct) if (direct.width, direct.height) == (window.width, window.height) => direct,
-            Some(_) | None => self.convert(picture, window)?,
-        };
-        copy(&drawn, &mut canvas.window(window.x, window.y, window.width, window.height));
+        let mut inside = canvas.window(window.x, window.y, window.width, window.height);
+        if let Some(planar) = picture.as_planar() {
+            self.scaler.scale(&planar, picture.range(), &mut inside);
+        } else {
+            let converter = match self.converter.take() {
+                Some(converter) if converter.fits(picture, window.width, window.height) => converter,
+                Some(_) | None => Converter::new(picture, window.width, window.height)?,
+            };
+            let converted = self.converter.insert(converter).convert(picture)?;
+            self.scaler.scale(&converted, SampleRange::Limited, &mut inside);
+        }
         let bordered = Some((canvas.width, canvas.height, window));
         if self.bordered != bordered {
             paint_border(canvas, window);
@@ -49,32 +57,11 @@ impl Painter {
         }
         Ok(())
     }
-
-    fn convert(&mut self, picture: &Picture, window: Window) -> Result<I420<'_>> {
-        let converter = match self.converter.take() {
-            Some(converter) if converter.fits(picture, window.width, window.height) => converter,
-            Some(_) | None => Converter::new(picture, window.width, window.height)?,
-        };
-        self.converter.insert(converter).convert(picture)
-    }
 }
 
 impl std::fmt::Debug for Painter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Painter({:?})", self.bordered)
-    }
-}
-
-fn copy(source: &I420<'_>, target: &mut I420Mut<'_>) {
-    let (width, height) = (target.width, target.height);
-    copy_plane(source.y, &mut target.y, width, height);
-    copy_plane(source.u, &mut target.u, width / 2, height / 2);
-    copy_plane(source.v, &mut target.v, width / 2, height / 2);
-}
-
-fn copy_plane(source: Plane<'_>, target: &mut PlaneMut<'_>, width: usize, height: usize) {
-    for row in 0..height {
-        target.row_mut(row, width).copy_from_slice(source.row(row, width));
     }
 }
 

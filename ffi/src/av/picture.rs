@@ -7,6 +7,7 @@ use std::time::Instant;
 use ffmpeg_sys_next as ff;
 
 use super::owned::Owned;
+use crate::scale::SampleRange;
 use crate::{I420, MediaTime, Plane};
 
 /// A decoded picture in the memory it was decoded into.
@@ -60,7 +61,12 @@ impl Picture {
     /// The samples, when they are what the camera takes: planar 8-bit 4:2:0 of limited range.
     #[must_use]
     pub fn as_i420(&self) -> Option<I420<'_>> {
-        if self.frame.format != ff::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int || self.is_full_range() {
+        if self.range() == SampleRange::Full { None } else { self.as_planar() }
+    }
+
+    /// The samples, when they are planar 8-bit 4:2:0, of either range.
+    pub(super) fn as_planar(&self) -> Option<I420<'_>> {
+        if self.frame.format != ff::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int && !self.is_yuvj420p() {
             return None;
         }
         let (width, height) = (usize::try_from(self.frame.width).ok()?, usize::try_from(self.frame.height).ok()?);
@@ -86,10 +92,16 @@ impl Picture {
         Some(Plane { data, stride })
     }
 
-    /// Whether the samples use all of 0…255.
-    pub(super) fn is_full_range(&self) -> bool {
+    /// What the samples range over; limited when the stream does not say.
+    #[must_use]
+    pub fn range(&self) -> SampleRange {
+        let full = self.is_yuvj420p() || self.frame.color_range as c_int == ff::AVColorRange::AVCOL_RANGE_JPEG as c_int;
+        if full { SampleRange::Full } else { SampleRange::Limited }
+    }
+
+    /// Whether the format is the old way to say planar 8-bit 4:2:0 of full range.
+    fn is_yuvj420p(&self) -> bool {
         self.frame.format == ff::AVPixelFormat::AV_PIX_FMT_YUVJ420P as c_int
-            || self.frame.color_range as c_int == ff::AVColorRange::AVCOL_RANGE_JPEG as c_int
     }
 
     pub(super) fn frame(&self) -> &Owned<ff::AVFrame> {

@@ -7,22 +7,25 @@ use ffmpeg_sys_next as ff;
 
 use super::owned::{Owned, check, frame};
 use super::picture::Picture;
+use crate::scale::SampleRange;
 use crate::{Error, I420, Plane, Remedy, Result};
 
 /// Converts pictures into a frame of its own, for those that no faster way fits.
 ///
+/// [`Painter`](super::Painter) is what draws; this is the part of it that others may want alone, to compare with.
+///
 /// Copies: 1 (libswscale rounds the ends of rows up to its vector width, so it may write past a window; it gets rows with room for that).
-pub(super) struct Converter {
+pub struct Converter {
     context: Owned<ff::SwsContext>,
     target: Owned<ff::AVFrame>,
     shape: Shape,
 }
 
 /// What a context was made for.
-#[derive(Clone, Copy, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Shape {
     source: (c_int, c_int, c_int),
-    full_range: bool,
+    range: SampleRange,
     target: (c_int, c_int),
 }
 
@@ -31,17 +34,16 @@ impl Shape {
         let side =
             |side: usize| c_int::try_from(side).map_err(|_| Error::new("scaling a picture", Remedy::Drop, "the canvas is too large"));
         let frame = picture.frame();
-        Ok(Self {
-            source: (frame.width, frame.height, frame.format),
-            full_range: picture.is_full_range(),
-            target: (side(width)?, side(height)?),
-        })
+        Ok(Self { source: (frame.width, frame.height, frame.format), range: picture.range(), target: (side(width)?, side(height)?) })
     }
 }
 
 impl Converter {
     /// Makes a converter of pictures like `picture` to `width` × `height`.
-    pub(super) fn new(picture: &Picture, width: usize, height: usize) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`Remedy::Drop`] when libswscale does not take such pictures or such a size.
+    pub fn new(picture: &Picture, width: usize, height: usize) -> Result<Self> {
         let shape = Shape::new(picture, width, height)?;
         // SAFETY: takes nothing and returns null or a new context.
         let context = unsafe { ff::sws_alloc_context() };
@@ -51,7 +53,7 @@ impl Converter {
             (c"srcw", shape.source.0),
             (c"srch", shape.source.1),
             (c"src_format", shape.source.2),
-            (c"src_range", c_int::from(shape.full_range)),
+            (c"src_range", c_int::from(shape.range == SampleRange::Full)),
             (c"dstw", shape.target.0),
             (c"dsth", shape.target.1),
             (c"dst_format", I420_FORMAT),
@@ -73,12 +75,16 @@ impl Converter {
     }
 
     /// Whether this converter was made for pictures like this and this size.
-    pub(super) fn fits(&self, picture: &Picture, width: usize, height: usize) -> bool {
+    #[must_use]
+    pub fn fits(&self, picture: &Picture, width: usize, height: usize) -> bool {
         Shape::new(picture, width, height).is_ok_and(|shape| shape == self.shape)
     }
 
     /// Converts a picture that the converter fits.
-    pub(super) fn convert(&mut self, picture: &Picture) -> Result<I420<'_>> {
+    ///
+    /// # Errors
+    /// [`Remedy::Drop`] when it does not, or when libswscale refuses the picture.
+    pub fn convert(&mut self, picture: &Picture) -> Result<I420<'_>> {
         if Shape::new(picture, self.shape.target.0 as usize, self.shape.target.1 as usize)? != self.shape {
             return Err(Error::new("scaling a picture", Remedy::Drop, "it is of another shape"));
         }
@@ -110,6 +116,12 @@ fn set(context: &mut Owned<ff::SwsContext>, name: &CStr, value: c_int) -> Result
     // SAFETY: a scaler's context starts with its `AVClass`, which is what the call needs; the name is terminated and only read.
     let code = unsafe { ff::av_opt_set_int(context.as_mut_ptr().cast(), name.as_ptr(), i64::from(value), 0) };
     check(code, "setting up a scaler", Remedy::Report).map(drop)
+}
+
+impl std::fmt::Debug for Converter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Converter({:?})", self.shape)
+    }
 }
 
 // SAFETY: a scaler's context and a frame are bound to no thread; `&mut self` orders the calls.
