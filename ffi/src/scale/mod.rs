@@ -10,8 +10,9 @@
 //! | up to 2 | the two nearest source samples, by distance (bilinear) |
 //! | more | all source samples under the target sample, by the share it covers of each (area) |
 //!
-//! The two filters meet at 2, where they are the same one. Chroma is taken to lie in the middle of its four luma samples. The result
-//! is within 2 of exact arithmetic, and the same on every machine: AVX2, where the machine has it, computes the same integers.
+//! The two filters meet at 2, where they are the same one. Chroma is taken to lie in the middle of its four luma samples. Down to a
+//! hundredth of the size the result is within 2 of exact arithmetic (2.3 where the range was full, for it is rounded once more), and
+//! it is the same on every machine: AVX2, where the machine has it, computes the same integers.
 //!
 //! ```
 //! use crosspoint_ffi::scale::{SampleRange, Scaler};
