@@ -103,7 +103,11 @@ mod tests {
 
     /// Runs the wrapper as Chromium does, with a child that prints its folder and its arguments.
     fn run(wrapper: &Path, arguments: &[&str]) -> Vec<String> {
-        let output = Command::new(wrapper)
+        assert!(fs::metadata(wrapper).unwrap().permissions().mode() & 0o111 != 0, "it can be executed");
+        // By its interpreter: a child that another test forks meanwhile may still hold the file open for writing, and the kernel executes
+        // no such file.
+        let output = Command::new("/bin/sh")
+            .arg(wrapper)
             .args(["/bin/sh", "-c", r#"pwd; for a in "$@"; do echo "$a"; done"#, "sh"])
             .args(arguments)
             .current_dir("/")

@@ -36,7 +36,7 @@ fn without_uring() -> Command {
 
 /// Starts it and waits until it is ready.
 fn start(mut command: Command, io: &str, ready: &Path) -> Child {
-    let flags = ["--listen=127.0.0.1:0", "--log-format=json", "--io", io, "--ready-file"];
+    let flags = ["--listen=127.0.0.1:0", "--camera=off", "--microphone=off", "--log-format=json", "--io", io, "--ready-file"];
     let mut child = command.args(flags).arg(ready).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
     while !ready.exists() {
@@ -73,7 +73,7 @@ fn refused_ring_means_epoll_unless_it_was_named() {
     let log = end(start(without_uring(), "auto", &folder.path().join("ready")), Signal::TERM);
     assert!(log.contains(r#""io":"epoll""#), "{log}");
 
-    let forced = without_uring().args(["--listen=127.0.0.1:0", "--io=uring"]).output().unwrap();
+    let forced = without_uring().args(["--listen=127.0.0.1:0", "--camera=off", "--microphone=off", "--io=uring"]).output().unwrap();
     let words = String::from_utf8(forced.stderr).unwrap();
     assert!(forced.status.code() == Some(1) && words.contains("--io epoll"), "{words}");
 }

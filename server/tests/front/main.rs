@@ -5,6 +5,7 @@ mod client;
 
 use std::io::{BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use crosspoint_server::config::{Cli, Config, IoChoice};
 use crosspoint_server::runtime::Io;
 use crosspoint_server::{Error, serve};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 /// A running server; dropping it ends it and checks that it ended well.
@@ -21,18 +23,21 @@ struct Server {
     address: SocketAddr,
     ends: mpsc::Sender<()>,
     thread: Option<JoinHandle<Result<(), Error>>>,
+    /// Where its camera is.
+    _folder: TempDir,
 }
 
 impl Server {
     fn start(io: Io, flags: &[&str]) -> Self {
-        let config = config(flags);
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = config(flags, folder.path());
         let (ends, requests) = mpsc::channel(2);
         let (ready, is_ready) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             io.block_on(serve(config, requests, move |bound| ready.send(bound.listen).expect("the test waits")))?
         });
         let address = is_ready.recv_timeout(client::PATIENCE).expect("it starts");
-        Self { address, ends, thread: Some(thread) }
+        Self { address, ends, thread: Some(thread), _folder: folder }
     }
 
     fn configure(&self, body: &str) -> Value {
@@ -67,8 +72,10 @@ impl Drop for Server {
 }
 
 /// The configuration for these flags, on a free port and, unless they say otherwise, with a display.
-fn config(flags: &[&str]) -> Config {
-    let defaults = ["--listen=127.0.0.1:0", "--display=:7"].into_iter();
+fn config(flags: &[&str], folder: &Path) -> Config {
+    let camera = format!("--camera=file:{}/HD Webcam.y4m", folder.display());
+    // Nothing of the machine's: other tests and other servers run on it.
+    let defaults = ["--listen=127.0.0.1:0", "--display=:7", &camera, "--microphone=off"].into_iter();
     let missing =
         defaults.filter(|default| default.split_once('=').is_some_and(|(name, _)| !flags.iter().any(|flag| flag.starts_with(name))));
     Cli::parse_from(["crosspoint"].into_iter().chain(missing).chain(flags.iter().copied())).config.with_desktop(|_| None)
@@ -384,7 +391,8 @@ fn what_cannot_start_says_so() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = format!("--listen={}", taken.local_addr().unwrap());
     for (flag, named) in [(listen.as_str(), "--listen"), ("--camera=v4l2", "--camera"), ("--ready-file=/nowhere/at/all", "--ready-file")] {
-        let config = config(&[flag]);
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(&[flag], folder.path());
         let (_ends, requests) = mpsc::channel(1);
         let error = Io::Epoll.block_on(serve(config, requests, |_| panic!("it started"))).unwrap().unwrap_err();
         assert!(error.to_string().contains(named), "{error}");
