@@ -12,10 +12,11 @@ DISPLAY_SIZE = (1280, 720)
 class Display:
     """An Xvfb on a display number of its own choosing."""
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: pathlib.Path, name: str | None = None):
         reading, writing = os.pipe()
         width, height = DISPLAY_SIZE
-        words = ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp", "-noreset"]
+        words = ["Xvfb", *([name] if name else []), "-displayfd", str(writing)]
+        words += ["-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp", "-noreset"]
         self._process = Process(words, folder / "xvfb.log", pass_fds=(writing,))
         os.close(writing)
         os.set_blocking(reading, False)
@@ -43,7 +44,7 @@ class Sound:
 
     def __init__(self, folder: pathlib.Path):
         runtime = folder / "runtime"
-        runtime.mkdir(mode=0o700)
+        runtime.mkdir(mode=0o700, exist_ok=True)
         self.env = {
             "XDG_RUNTIME_DIR": str(runtime),
             "PULSE_SERVER": f"unix:{runtime}/pulse/native",

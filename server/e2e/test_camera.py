@@ -7,7 +7,7 @@ import threading
 import clip
 import pytest
 import wait
-from chromium import BLACK
+from chromium import BLACK, CameraPage
 from crosspoint import AUDIO, CAMERA_NAME, SOCKET_AUDIO, SOCKET_VIDEO, VIDEO, send_ahead, send_pictures
 from sight import Sight, assert_whole
 from websockets.exceptions import ConnectionClosed
@@ -229,3 +229,27 @@ def test_configure_leaves_the_camera_open(crosspoint, camera, clips):
         camera.until_black()
     assert camera.check("error") is None
     assert camera.check("size") == {"width": 1280, "height": 720}
+
+
+def test_other_canvas_is_for_pages_that_open_the_camera_anew(crosspoint, browser, check_url, clips):
+    crosspoint.configure(SOCKET_VIDEO)
+    small = {**SOCKET_VIDEO, "width": 640, "height": 360}
+    try:
+        with crosspoint.publisher(VIDEO) as socket, live_clip(socket, clips.video(seconds=20)):
+            old = CameraPage(browser.new_page(), check_url)
+            try:
+                old.until_moving(0)
+                crosspoint.configure(small)
+                old.until_moving(old.mark())
+                assert old.check("size") == {"width": 1280, "height": 720}
+                assert old.check("error") is None
+            finally:
+                old.page.close()
+            new = CameraPage(browser.new_page(), check_url)
+            try:
+                new.until_moving(0)
+                assert new.check("size") == {"width": 640, "height": 360}
+            finally:
+                new.page.close()
+    finally:
+        crosspoint.configure(SOCKET_VIDEO)

@@ -58,15 +58,24 @@ impl Play {
     /// Plays nothing more; what was on its way is thrown away.
     pub(super) fn stop(&mut self) {
         self.source = None;
+        self.flush();
+    }
+
+    /// Plays silence, at once, or what comes.
+    pub(super) fn pause(&mut self, paused: bool) {
+        if paused && !self.paused {
+            self.flush();
+        }
+        self.paused = paused;
+    }
+
+    /// Throws away what is on its way to the sink.
+    fn flush(&mut self) {
         if let Some(stream) = &mut self.stream {
             // A stream that has ended tells so at the next look.
             let _ = stream.playback.flush();
+            stream.dry = true;
         }
-    }
-
-    /// Plays silence, or what comes.
-    pub(super) fn pause(&mut self, paused: bool) {
-        self.paused = paused;
     }
 
     /// Forgets the server's side of it.
