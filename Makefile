@@ -17,8 +17,10 @@ test: ## Runs every test: the crates' own and the real-peer tests with Chromium,
 bench: setup ## Runs the benchmarks; a report per group comes to lie in target/criterion
 	cargo bench -p crosspoint-benches
 
+ARGS ?= camera-latency
 loadtest: setup ## Measures load and latency; ARGS="camera-latency --help" chooses what
-	cargo run --release -p crosspoint-loadtest --bin loadtest -- $(ARGS)
+	cargo build --release -p crosspoint-server -p crosspoint-loadtest
+	$${CARGO_TARGET_DIR:-target}/release/loadtest $(ARGS)
 
 fmt: ## Formats the code
 	cargo fmt --all
