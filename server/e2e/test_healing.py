@@ -1,6 +1,7 @@
 """Display and sound server that die and come back, under a server that stays."""
 
 import contextlib
+import subprocess
 
 import pytest
 import sandbox
@@ -60,3 +61,23 @@ def test_sound_server_that_dies_is_connected_to_again(lone, folder, tmp_path, cl
     with crosspoint.publisher(AUDIO) as socket:
         send_ahead(socket, clips.tone(hertz=440.0, seconds=6))
         wait.until(lambda: max(abs(sample) for sample in memoryview(again.record("microphone", 0.2)).cast("f")) > 0.05, "the tone")
+
+
+def test_sound_server_that_comes_late_is_heard_in_a_stream_that_runs(lone, folder, tmp_path):
+    crosspoint, _, sound, keep = lone
+    sound.end()
+    crosspoint.configure(audio=SOCKET_AUDIO)
+    wait.until(lambda: crosspoint.status()["last_error"], "the status to say what is wrong")
+    crosspoint.call("POST", "/stream/start", {"mode": "socket", "id": "screen"})
+    crosspoint.call("POST", "/stream/start", {"mode": "socket", "id": "sound", "video": False})
+    with contextlib.closing(Viewer(crosspoint, "screen")) as viewer, contextlib.closing(Viewer(crosspoint, "sound")) as listener:
+        viewer.until_pictures(2)
+        assert tracks(viewer.media()) == {"video"}
+        keep(sandbox.Sound(folder / tmp_path.name))
+        wait.until(lambda: tracks(viewer.media()) == {"audio", "video"}, "sound in the stream", 30)
+        wait.until(lambda: tracks(listener.received()) == {"audio"}, "the sound alone", 30)
+
+
+def tracks(media: bytes) -> set[str]:
+    words = ["ffprobe", "-v", "error", "-f", "mpegts", "-i", "pipe:0", "-show_entries", "packet=codec_type", "-of", "csv=p=0"]
+    return set(subprocess.run(words, input=media, capture_output=True, text=False).stdout.decode().replace(",", " ").split())

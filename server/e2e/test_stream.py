@@ -30,11 +30,16 @@ class Viewer:
         except ConnectionClosed:
             pass
 
+    def received(self) -> bytes:
+        """All that came."""
+        messages = list(self._messages)
+        assert all(isinstance(message, bytes) for message in messages), "binary messages only"
+        assert all(len(message) % clip.TS_PACKET == 0 for message in messages), "whole packets in a message"
+        return b"".join(messages)
+
     def media(self) -> bytes:
         """Whole pictures: all up to the start of the newest, which is still arriving."""
-        assert all(isinstance(message, bytes) for message in self._messages), "binary messages only"
-        received = b"".join(self._messages)
-        assert all(len(message) % clip.TS_PACKET == 0 for message in self._messages), "whole packets in a message"
+        received = self.received()
         return received[: start_of_newest_picture(received)]
 
     def until_pictures(self, count: int):

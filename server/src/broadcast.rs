@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use crosspoint_ffi::Packet;
@@ -56,6 +56,8 @@ pub(crate) struct Watch {
 pub(crate) const BITRATE_BPS: u32 = 3_000_000;
 /// Encoded units between a media thread and the network thread. Full, the encoder drops and makes a key frame.
 const QUEUE: usize = 64;
+/// How long a stream that began without sound may miss a sound server that is there by now.
+const SOUND_LOOK: Duration = Duration::from_millis(500);
 /// A WebSocket frame's header is at most this long when it is not masked (RFC 6455, 5.2).
 const HEADER_MAX_BYTES: usize = 10;
 
@@ -149,6 +151,8 @@ struct Running {
     screen: Option<ScreenCapture>,
     video: mpsc::Receiver<Packet>,
     audio: mpsc::Receiver<Packet>,
+    /// Whether the stream was begun with a sound track.
+    has_sound: bool,
     muxer: Muxer,
 }
 
@@ -165,7 +169,13 @@ impl Pump {
                         screen.want_key();
                     }
                 }
-                None => self.wait(running.as_mut()).await,
+                None => {
+                    self.wait(running.as_mut()).await;
+                    // A sound server that came only now: the stream begins anew, with a track for it.
+                    if running.as_ref().is_some_and(|running| !running.has_sound) && self.sound_now().is_some() {
+                        running = self.start();
+                    }
+                }
             }
         }
     }
@@ -178,17 +188,26 @@ impl Pump {
                 ScreenCapture::start(settings, video_sender, Arc::clone(&self.rendition.view), Arc::clone(&self.rendition.trouble));
             started.map_err(|error| self.rendition.trouble.note(error)).ok()
         });
-        let sound = self.sound.as_ref().filter(|sound| sound.view().connected.load(Relaxed));
+        let sound = self.sound_now();
         if let Some(sound) = sound {
             sound.order(Order::Hear(audio_sender));
         }
         self.rendition.hub.borrow_mut().handle_restart();
-        Some(Running { muxer: Muxer::new(self.settings.is_some(), sound.is_some()), screen, video, audio })
+        let has_sound = sound.is_some();
+        Some(Running { muxer: Muxer::new(self.settings.is_some(), has_sound), has_sound, screen, video, audio })
+    }
+
+    /// The sound thread, when PulseAudio is there.
+    fn sound_now(&self) -> Option<&Rc<Sound>> {
+        self.sound.as_ref().filter(|sound| sound.view().connected.load(Relaxed))
     }
 
     /// Publishes the next packet, or notices that the hub may have something to say.
     async fn wait(&self, running: Option<&mut Running>) {
-        let deadline = self.rendition.hub.borrow().poll_deadline();
+        // A rendition that lacks its sound looks now and then whether it has come.
+        let lacks_sound = self.sound.is_some() && running.as_ref().is_some_and(|running| !running.has_sound);
+        let look = lacks_sound.then(|| Instant::now() + SOUND_LOOK);
+        let deadline = self.rendition.hub.borrow().poll_deadline().into_iter().chain(look).min();
         let timer = async {
             match deadline {
                 Some(deadline) => sleep_until(deadline.into()).await,
