@@ -167,6 +167,7 @@ impl Work {
                 }
             }
             self.read_events();
+            self.retire();
             let deadline = (0..self.cameras.len()).filter_map(|index| self.drive(index)).min();
             self.tell();
             let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -234,7 +235,6 @@ impl Work {
                 camera.presenter.handle_reader(event, now);
             }
         });
-        self.retire();
     }
 
     /// Lets go of the old files that nobody reads any more.
