@@ -152,6 +152,19 @@ def test_sync_that_is_lost_is_found_again(crosspoint, camera, clips):
     assert not sight.steps_back
 
 
+def test_lost_packet_hides_what_depends_on_it_until_the_next_key_frame(crosspoint, camera, clips):
+    units = clip.access_units(clips.video(seconds=4, gop=15))
+    # One transport packet of picture 50 is missing; 60 is the next key frame.
+    units[50] = units[50][:188] + units[50][2 * 188 :]
+    crosspoint.configure(SOCKET_VIDEO)
+    before = crosspoint.stats()["frames_dropped"]
+    frames = look_at(crosspoint, camera, b"".join(units), 120)
+    numbers = set(Sight.of(frames, range(120)).numbers)
+    assert not numbers & set(range(50, 60)), "nothing that was decoded from a damaged picture is shown"
+    assert {number for number in numbers if number >= 60}
+    assert crosspoint.stats()["frames_dropped"] >= before + 9
+
+
 def test_labels_are_those_of_real_devices(camera):
     assert camera.check("camera") == CAMERA_NAME
     wait.until(lambda: camera.check("microphones"), "the page to list microphones")
