@@ -23,6 +23,7 @@ pub mod map;
 pub mod pulse;
 pub mod ring;
 pub mod scale;
+pub mod udp;
 #[cfg(feature = "x11")]
 pub mod x11;
 
@@ -35,5 +36,5 @@ mod time;
 pub use error::{Error, Remedy, Result};
 pub use format::{AudioFormat, VideoFormat};
 pub use frame::{Bgra, I420, I420Mut, Plane, PlaneMut};
-pub use packet::{Codec, Packet, Payload, PayloadBuilder};
+pub use packet::{Codec, CodecId, Packet, Parameters, Payload, PayloadBuilder};
 pub use time::MediaTime;

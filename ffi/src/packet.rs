@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -13,6 +14,8 @@ use crate::MediaTime;
 pub enum Codec {
     /// MPEG-4 AAC, in ADTS frames.
     Aac,
+    /// AV1, temporal units in the low-overhead format (AV1 specification, 5.2).
+    Av1,
     /// H.264 (ITU-T H.264), Annex B byte stream.
     H264,
     /// H.265 (ITU-T H.265), Annex B byte stream.
@@ -25,17 +28,56 @@ pub enum Codec {
     Mp2,
     /// MPEG audio layer III.
     Mp3,
+    /// Opus packets (RFC 6716).
+    Opus,
+    /// Sound that only FFmpeg knows.
+    OtherAudio(CodecId),
+    /// Pictures that only FFmpeg knows.
+    OtherVideo(CodecId),
+    /// VP8 (RFC 6386).
+    Vp8,
+    /// VP9.
+    Vp9,
 }
+
+/// FFmpeg's number of a codec (`AVCodecID`).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct CodecId(pub u32);
 
 impl Codec {
     /// Whether it carries pictures.
     #[must_use]
     pub fn is_video(self) -> bool {
         match self {
-            Self::H264 | Self::Hevc | Self::Mpeg1Video | Self::Mpeg2Video => true,
-            Self::Aac | Self::Mp2 | Self::Mp3 => false,
+            Self::Av1 | Self::H264 | Self::Hevc | Self::Mpeg1Video | Self::Mpeg2Video | Self::OtherVideo(_) | Self::Vp8 | Self::Vp9 => true,
+            Self::Aac | Self::Mp2 | Self::Mp3 | Self::Opus | Self::OtherAudio(_) => false,
         }
     }
+}
+
+/// What a container says about a track that the packets themselves do not (`AVCodecParameters`). Zero stands for unknown.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Parameters {
+    /// The codec's own header (`extradata`).
+    pub extradata: Payload,
+    /// The container's four letters for the codec, little endian.
+    pub codec_tag: u32,
+    /// Bits of one sample as it is coded, for sound that has no other header.
+    pub bits_per_coded_sample: u32,
+    /// FFmpeg's number of the sample or pixel format, or -1.
+    pub format: i32,
+    /// Width and height of the pictures, in pixels.
+    pub size: (u32, u32),
+    /// Width and height of one pixel, as a ratio.
+    pub pixel_aspect: (u32, u32),
+    /// Samples a second, of each channel.
+    pub sample_rate: u32,
+    /// Channels.
+    pub channels: u32,
+    /// FFmpeg's mask of the channels' places, or 0.
+    pub channel_mask: u64,
+    /// Bytes of one block of samples of all channels.
+    pub block_align: u32,
 }
 
 /// One access unit (a picture, or one or more sound frames).
@@ -53,6 +95,8 @@ pub struct Packet {
     pub key: bool,
     /// When its last byte reached us (or, for captured media, when it was captured).
     pub arrival: Instant,
+    /// What its container said of its track; nothing when the packets say all there is to know. Packets of one track share it.
+    pub parameters: Option<Arc<Parameters>>,
 }
 
 impl Packet {

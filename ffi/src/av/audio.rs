@@ -7,7 +7,7 @@ use ffmpeg_sys_next as ff;
 use super::codec::decoder;
 use super::owned::{Owned, check, frame, would_block};
 use super::packet::lend;
-use crate::{Codec, Error, MediaTime, Packet, Remedy, Result};
+use crate::{Codec, Error, MediaTime, Packet, Parameters, Remedy, Result};
 
 /// Decoded sound in the memory it was decoded into, in the decoder's own sample format; a [`Resampler`](super::Resampler) takes it.
 pub struct Samples {
@@ -67,7 +67,7 @@ impl std::fmt::Debug for Samples {
 // SAFETY: a frame is fields and references to buffers whose counts are atomic; reading and freeing it is bound to no thread.
 unsafe impl Send for Samples {}
 
-/// Decodes one sound stream: MPEG layers II and III, and AAC in ADTS frames.
+/// Decodes one sound stream of whatever FFmpeg decodes.
 ///
 /// Send a packet (one frame or several), then receive until nothing comes. Of several frames only the first has the packet's time; the
 /// others' follow from the samples before them.
@@ -82,15 +82,23 @@ pub struct AudioDecoder {
 }
 
 impl AudioDecoder {
-    /// Opens a decoder.
+    /// Opens a decoder of packets that say all there is to know.
     ///
     /// # Errors
-    /// When `codec` is not sound or FFmpeg was built without it.
+    /// As [`AudioDecoder::open`].
     pub fn new(codec: Codec) -> Result<Self> {
+        Self::open(codec, None)
+    }
+
+    /// Opens a decoder, with what a container says of the packets.
+    ///
+    /// # Errors
+    /// When `codec` is not sound, FFmpeg was built without it, or it needs what `parameters` do not say.
+    pub fn open(codec: Codec, parameters: Option<&Parameters>) -> Result<Self> {
         if codec.is_video() {
             return Err(Error::new("opening an audio decoder", Remedy::Report, format!("{codec:?} is video")));
         }
-        Ok(Self { context: decoder(codec)?.open()?, spare: None, next_pts: None, arrival: None })
+        Ok(Self { context: decoder(codec, parameters)?.open()?, spare: None, next_pts: None, arrival: None })
     }
 
     /// Decodes a packet. Receive until nothing comes before the next.

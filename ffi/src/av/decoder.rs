@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use ffmpeg_sys_next as ff;
 
-use super::codec::decoder;
+use super::codec::{MOST_PIXELS, decoder};
 use super::owned::{Owned, check, frame, would_block};
 use super::packet::lend;
 use super::picture::Picture;
 use super::reorder::Reorder;
-use crate::{Codec, Error, MediaTime, Packet, Remedy, Result};
+use crate::{Codec, Error, MediaTime, Packet, Parameters, Remedy, Result};
 
 /// Decodes one video stream, showing every picture as soon as display order allows.
 ///
@@ -21,6 +21,7 @@ use crate::{Codec, Error, MediaTime, Packet, Remedy, Result};
 ///   them into display order here.
 /// - H.264 and HEVC decoders order pictures themselves, by the depth that the stream declares. H.264 need not declare one; FFmpeg then
 ///   assumes none, which loses pictures of streams that do reorder, so the container's times tell it.
+/// - Codecs that only FFmpeg knows come as it gives them: those that reorder hold a picture.
 ///
 /// Copies: 0 (packets are lent, pictures are the decoder's own).
 pub struct VideoDecoder {
@@ -32,23 +33,47 @@ pub struct VideoDecoder {
 }
 
 impl VideoDecoder {
-    /// Opens a decoder.
+    /// Opens a decoder without delay, of packets that say all there is to know.
     ///
     /// # Errors
-    /// When `codec` is not video or FFmpeg was built without it.
+    /// As [`VideoDecoder::open`].
     pub fn new(codec: Codec) -> Result<Self> {
+        Self::open(codec, None, Threads::Slices)
+    }
+
+    /// Opens a decoder, with what a container says of the packets.
+    ///
+    /// # Errors
+    /// When `codec` is not video, FFmpeg was built without it, its pictures are too large, or it needs what `parameters` do not say.
+    pub fn open(codec: Codec, parameters: Option<&Parameters>, threads: Threads) -> Result<Self> {
         let order = match codec {
             Codec::Mpeg1Video | Codec::Mpeg2Video => Order::ByTimes(Reorder::new()),
             Codec::H264 => Order::ByDecoder(Some(Depth::default())),
-            Codec::Hevc => Order::ByDecoder(None),
-            Codec::Aac | Codec::Mp2 | Codec::Mp3 => {
+            Codec::Av1 | Codec::Hevc | Codec::OtherVideo(_) | Codec::Vp8 | Codec::Vp9 => Order::ByDecoder(None),
+            Codec::Aac | Codec::Mp2 | Codec::Mp3 | Codec::Opus | Codec::OtherAudio(_) => {
                 return Err(Error::new("opening a video decoder", Remedy::Report, format!("{codec:?} is sound")));
             }
         };
-        let mut unopened = decoder(codec)?;
-        unopened.slice_threads(THREADS);
-        unopened.context.flags |= ff::AV_CODEC_FLAG_LOW_DELAY as i32;
-        unopened.context.max_pixels = MOST_PIXELS;
+        let mut unopened = decoder(codec, parameters)?;
+        // Pictures that refer to no other are not kept; of those that do, up to 17.
+        unopened.context.max_pixels = if unopened.is_intra_only() { MOST_PIXELS } else { MOST_MOVING_PIXELS };
+        match (threads, &order) {
+            (Threads::Frames, Order::ByDecoder(depth)) => {
+                unopened.frame_threads(frame_threads());
+                if depth.is_some() {
+                    // Each thread has a context of its own, which later advice does not reach.
+                    unopened.context.has_b_frames = unopened.context.has_b_frames.max(USUAL_DEPTH);
+                }
+            }
+            // In decoding order, which is what the times reorder, MPEG-1 and MPEG-2 have no frame threads.
+            (Threads::Slices, _) | (Threads::Frames, Order::ByTimes(_)) => {
+                unopened.slice_threads(SLICE_THREADS);
+                // MPEG-4 and its like would then give pictures in decoding order too, where nothing here reorders them.
+                if !matches!(codec, Codec::OtherVideo(_)) {
+                    unopened.context.flags |= ff::AV_CODEC_FLAG_LOW_DELAY as i32;
+                }
+            }
+        }
         Ok(Self { context: unopened.open()?, order, stamps: Stamps::default(), spare: None, drained: false })
     }
 
@@ -61,7 +86,11 @@ impl VideoDecoder {
         if self.drained {
             self.reset();
         }
-        let lent = lend(&packet.data, self.stamps.next)?;
+        let mut lent = lend(&packet.data, self.stamps.next)?;
+        if packet.key {
+            // Without it the PNG decoder adds the picture to the one before.
+            lent.flags |= ff::AV_PKT_FLAG_KEY;
+        }
         if let Order::ByDecoder(Some(depth)) = &mut self.order {
             let deep = depth.after(packet);
             self.context.has_b_frames = self.context.has_b_frames.max(deep);
@@ -112,6 +141,11 @@ impl VideoDecoder {
         }
     }
 
+    /// Skips, from the next packet on, the pictures that no other refers to (or no longer skips them): the cheapest way to catch up.
+    pub fn skip_unreferenced(&mut self, skip: bool) {
+        self.context.skip_frame = if skip { ff::AVDiscard::AVDISCARD_NONREF } else { ff::AVDiscard::AVDISCARD_DEFAULT };
+    }
+
     /// Ends the stream: [`VideoDecoder::receive`] then gives what was held. The next packet begins a new stream.
     pub fn flush(&mut self) {
         if !self.drained {
@@ -145,6 +179,16 @@ impl std::fmt::Debug for VideoDecoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "VideoDecoder({:?})", self.order)
     }
+}
+
+/// How a decoder shares its work among threads.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Threads {
+    /// Several pictures at once: faster, and later by a picture for every thread but one. MPEG-1 and MPEG-2 have only the other.
+    Frames,
+    /// The slices of one picture: every picture comes as soon as it may.
+    #[default]
+    Slices,
 }
 
 /// Who puts pictures into display order.
@@ -218,13 +262,26 @@ fn remedy(code: i32) -> Remedy {
     if code == ff::AVERROR(ff::ENOMEM) { Remedy::Rebuild } else { Remedy::Drop }
 }
 
+/// How many threads decode pictures side by side.
+fn frame_threads() -> i32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    i32::try_from(cores).unwrap_or(MOST_FRAME_THREADS).clamp(2, MOST_FRAME_THREADS)
+}
+
 /// Enough to halve the time of a large picture made of slices; the machine's other cores have other work.
-const THREADS: i32 = 2;
+const SLICE_THREADS: i32 = 2;
+
+/// Each holds a picture, which at 30 fps is 33 ms.
+const MOST_FRAME_THREADS: i32 = 4;
 
 /// The pixels of an 8K picture: with up to 17 pictures kept, what a hostile stream can make us allocate must end somewhere.
-const MOST_PIXELS: i64 = 8_192 * 4_320;
+const MOST_MOVING_PIXELS: i64 = 8_192 * 4_320;
 
-/// H.264 and HEVC decoders keep at most 16 pictures, each of at most two packets; more only when packets make no picture.
+/// What encoders reorder by unless told otherwise (a pyramid of B pictures).
+const USUAL_DEPTH: i32 = 2;
+
+/// H.264 and HEVC decoders keep at most 16 pictures, each of at most two packets, and frame threads some more; else only when packets make
+/// no picture.
 const INSIDE: usize = 64;
 
 /// The deepest reordering of H.264 (`max_dec_frame_buffering` is at most 16, the picture itself not counted).

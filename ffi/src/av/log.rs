@@ -1,5 +1,6 @@
 //! Where FFmpeg's own log goes.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::catch_unwind;
 use std::sync::{Once, RwLock};
@@ -46,12 +47,30 @@ pub(super) fn install() {
     });
 }
 
+/// Forgets what [`has_unknown_host`] says.
+pub(super) fn forget_unknown_host() {
+    UNKNOWN_HOST.set(false);
+}
+
+/// Whether FFmpeg complained on this thread that it does not know a host: of all it says, that alone has no code of its own.
+pub(super) fn has_unknown_host() -> bool {
+    UNKNOWN_HOST.get()
+}
+
 #[cfg(target_arch = "x86_64")]
 unsafe extern "C" fn on_line(context: *mut c_void, level: c_int, format: *const c_char, arguments: *mut ff::__va_list_tag) {
     // Bits above the low eight are a colour.
     let level = level & 0xff;
     if level > ff::AV_LOG_DEBUG {
         return;
+    }
+    if level == ff::AV_LOG_ERROR && !format.is_null() {
+        // SAFETY: FFmpeg's formats are terminated texts, and this one lives at least as long as the call.
+        let format = unsafe { CStr::from_ptr(format) }.to_bytes();
+        // What TCP and SRT say, and what UDP says.
+        if format.starts_with(b"Failed to resolve hostname") || format.starts_with(b"getaddrinfo(") {
+            let _ = UNKNOWN_HOST.try_with(|unknown| unknown.set(true));
+        }
     }
     let hook = *HOOK.read().unwrap_or_else(std::sync::PoisonError::into_inner);
     let Some(hook) = hook else { return };
@@ -77,5 +96,9 @@ unsafe extern "C" fn on_line(context: *mut c_void, level: c_int, format: *const 
 }
 
 type Hook = fn(LogLevel, &str);
+
+thread_local! {
+    static UNKNOWN_HOST: Cell<bool> = const { Cell::new(false) };
+}
 
 static HOOK: RwLock<Option<Hook>> = RwLock::new(None);

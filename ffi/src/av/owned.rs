@@ -1,6 +1,7 @@
 //! The one owner of an object that FFmpeg allocates, and FFmpeg's error codes.
 
 use std::ffi::{CStr, c_char, c_int};
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -41,6 +42,11 @@ impl<T: Foreign> Owned<T> {
 
     pub(super) fn as_mut_ptr(&mut self) -> *mut T {
         self.0.as_ptr()
+    }
+
+    /// Gives the object away, to a call that frees it itself when it fails.
+    pub(super) fn into_raw(self) -> *mut T {
+        ManuallyDrop::new(self).0.as_ptr()
     }
 }
 
@@ -83,7 +89,10 @@ macro_rules! foreign {
     };
 }
 
+foreign!(ff::AVBSFContext, "allocating a filter", ff::av_bsf_free);
 foreign!(ff::AVCodecContext, "allocating a codec", ff::avcodec_free_context);
+foreign!(ff::AVCodecParameters, "allocating parameters", ff::avcodec_parameters_free);
+foreign!(ff::AVFormatContext, "allocating a demuxer", ff::avformat_close_input);
 foreign!(ff::AVFrame, "allocating a frame", ff::av_frame_free);
 foreign!(ff::AVPacket, "allocating a packet", ff::av_packet_free);
 foreign!(ff::SwrContext, "allocating a resampler", ff::swr_free);
@@ -123,7 +132,7 @@ pub(super) fn would_block(code: c_int) -> bool {
     code == ff::AVERROR(ff::EAGAIN)
 }
 
-fn say(code: c_int) -> String {
+pub(super) fn say(code: c_int) -> String {
     let mut text: [c_char; ff::AV_ERROR_MAX_STRING_SIZE] = [0; ff::AV_ERROR_MAX_STRING_SIZE];
     // SAFETY: the array is as long as said, and the call ends what it writes with a zero.
     unsafe { ff::av_strerror(code, text.as_mut_ptr(), text.len()) };

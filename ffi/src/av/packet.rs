@@ -46,12 +46,26 @@ unsafe extern "C" fn release(keeper: *mut c_void, _data: *mut u8) {
 
 /// Makes a payload of the bytes of FFmpeg's packet.
 ///
-/// Copies: 0 (the payload owns the packet; 1 if an encoder left no zero padding behind it, which none of ours does).
-pub(super) fn share(encoded: Owned<ff::AVPacket>) -> Result<Payload> {
-    let padded = Padded::new(encoded)?;
-    let payload = padded.payload_bytes;
-    let bytes = Bytes::from_owner(padded);
-    Ok(Payload::from_padded(bytes.clone()).unwrap_or_else(|| Payload::copy_from_slice(&bytes[..payload])))
+/// Copies: 0 (the payload owns the packet; 1 where no zeros follow it: it is one of several in a buffer that a parser cut up).
+pub(super) fn share(packet: Owned<ff::AVPacket>) -> Result<Payload> {
+    match Padded::new(packet)? {
+        Ok(padded) => {
+            let payload = padded.payload_bytes;
+            let bytes = Bytes::from_owner(padded);
+            Ok(Payload::from_padded(bytes.clone()).unwrap_or_else(|| Payload::copy_from_slice(&bytes[..payload])))
+        }
+        Err(packet) => Ok(Payload::copy_from_slice(bytes(&packet))),
+    }
+}
+
+/// The bytes of FFmpeg's packet.
+pub(super) fn bytes(packet: &Owned<ff::AVPacket>) -> &[u8] {
+    let size = usize::try_from(packet.size).unwrap_or(0);
+    if packet.data.is_null() || size == 0 {
+        return &[];
+    }
+    // SAFETY: a packet that FFmpeg gave out has `size` bytes at `data`, which it keeps alive, and nobody writes them any more.
+    unsafe { slice::from_raw_parts(packet.data, size) }
 }
 
 /// A packet of FFmpeg's whose buffer was seen to reach [`Payload::PADDING`] bytes past its payload.
@@ -61,25 +75,24 @@ struct Padded {
 }
 
 impl Padded {
-    fn new(mut packet: Owned<ff::AVPacket>) -> Result<Self> {
+    /// The packet is given back when its buffer ends too early.
+    fn new(mut packet: Owned<ff::AVPacket>) -> Result<std::result::Result<Self, Owned<ff::AVPacket>>> {
         // SAFETY: the packet is initialised; the call gives it a buffer of its own (a copy with padding) where it has none.
-        check(unsafe { ff::av_packet_make_refcounted(packet.as_mut_ptr()) }, "taking an encoded packet", Remedy::Rebuild)?;
-        let short = || Error::new("taking an encoded packet", Remedy::Rebuild, "its buffer has no padding");
-        let payload_bytes = usize::try_from(packet.size).map_err(|_| short())?;
+        check(unsafe { ff::av_packet_make_refcounted(packet.as_mut_ptr()) }, "taking a packet", Remedy::Rebuild)?;
+        let missing = || Error::new("taking a packet", Remedy::Drop, "it has no bytes");
+        let payload_bytes = usize::try_from(packet.size).map_err(|_| missing())?;
         // SAFETY: a packet that is reference counted has a non-null `buf`, which lives as long as the packet.
-        let buffer = unsafe { packet.buf.as_ref() }.ok_or_else(short)?;
-        let before = (packet.data as usize).checked_sub(buffer.data as usize).ok_or_else(short)?;
-        if before + payload_bytes + Payload::PADDING > buffer.size {
-            return Err(short());
-        }
-        Ok(Self { packet, payload_bytes })
+        let buffer = unsafe { packet.buf.as_ref() }.ok_or_else(missing)?;
+        let before = (packet.data as usize).checked_sub(buffer.data as usize).ok_or_else(missing)?;
+        let reaches = before + payload_bytes + Payload::PADDING <= buffer.size;
+        Ok(if reaches { Ok(Self { packet, payload_bytes }) } else { Err(packet) })
     }
 }
 
 impl AsRef<[u8]> for Padded {
     fn as_ref(&self) -> &[u8] {
         // SAFETY: `new` saw that this many bytes from `data` on are inside the buffer, which the packet keeps alive; FFmpeg allocated
-        // them from its encoder, which wrote payload and padding and is done with them.
+        // them for an encoder, a demuxer or a parser, which wrote payload and padding and is done with them.
         unsafe { slice::from_raw_parts(self.packet.data, self.payload_bytes + Payload::PADDING) }
     }
 }

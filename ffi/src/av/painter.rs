@@ -11,8 +11,11 @@ use crate::{I420Mut, Result};
 /// A canvas may be read by another process while it is written: every sample of the picture's window is written once, with its final
 /// value, and the border only when it moved.
 ///
-/// Copies: 1 pass over the window from planar 8-bit 4:2:0 of any size and range, which is what cameras and encoders make. 2 from any
-/// other kind: libswscale converts and scales it into a frame of its own, as it writes past windows, and that is copied.
+/// Pictures of two interlaced fields are drawn as they are, woven; nothing takes the fields apart. Colours are passed on as they are coded.
+///
+/// Copies: 1 pass over the window from planar 8-bit 4:2:0, 4:2:2 and 4:4:4 of any size and range, which is what cameras and encoders make.
+/// 2 from any other kind (10 bits, RGB, grey, semi-planar): libswscale converts and scales it into a frame of its own, as it writes past
+/// windows, and that is copied.
 #[derive(Default)]
 pub struct Painter {
     scaler: Scaler,
@@ -41,7 +44,7 @@ impl Painter {
         let window = fit((picture.width(), picture.height()), picture.pixel_aspect(), (canvas.width, canvas.height));
         let mut inside = canvas.window(window.x, window.y, window.width, window.height);
         if let Some(planar) = picture.as_planar() {
-            self.scaler.scale(&planar, picture.range(), &mut inside);
+            self.scaler.scale_planar(&planar, picture.range(), &mut inside);
         } else {
             let converter = match self.converter.take() {
                 Some(converter) if converter.fits(picture, window.width, window.height) => converter,

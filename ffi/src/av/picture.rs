@@ -7,7 +7,7 @@ use std::time::Instant;
 use ffmpeg_sys_next as ff;
 
 use super::owned::Owned;
-use crate::scale::SampleRange;
+use crate::scale::{Chroma, Planar, SampleRange};
 use crate::{I420, MediaTime, Plane};
 
 /// A decoded picture in the memory it was decoded into.
@@ -61,19 +61,23 @@ impl Picture {
     /// The samples, when they are what the camera takes: planar 8-bit 4:2:0 of limited range.
     #[must_use]
     pub fn as_i420(&self) -> Option<I420<'_>> {
-        if self.range() == SampleRange::Full { None } else { self.as_planar() }
+        let Planar { width, height, chroma, y, u, v } = self.as_planar()?;
+        (self.range() == SampleRange::Limited && chroma == Chroma::Quarter).then_some(I420 { width, height, y, u, v })
     }
 
-    /// The samples, when they are planar 8-bit 4:2:0, of either range.
-    pub(super) fn as_planar(&self) -> Option<I420<'_>> {
-        if self.frame.format != ff::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int && !self.is_yuvj420p() {
-            return None;
-        }
+    /// The samples, when they are planar and 8-bit, of either range.
+    pub(super) fn as_planar(&self) -> Option<Planar<'_>> {
+        let (_, chroma, _) = PLANAR.into_iter().find(|(format, _, _)| *format as c_int == self.frame.format)?;
         let (width, height) = (usize::try_from(self.frame.width).ok()?, usize::try_from(self.frame.height).ok()?);
-        let (chroma_width, chroma_height) = (width.div_ceil(2), height.div_ceil(2));
-        Some(I420 {
+        let (chroma_width, chroma_height) = match chroma {
+            Chroma::Full => (width, height),
+            Chroma::Half => (width.div_ceil(2), height),
+            Chroma::Quarter => (width.div_ceil(2), height.div_ceil(2)),
+        };
+        Some(Planar {
             width,
             height,
+            chroma,
             y: self.plane(0, width, height)?,
             u: self.plane(1, chroma_width, chroma_height)?,
             v: self.plane(2, chroma_width, chroma_height)?,
@@ -95,13 +99,13 @@ impl Picture {
     /// What the samples range over; limited when the stream does not say.
     #[must_use]
     pub fn range(&self) -> SampleRange {
-        let full = self.is_yuvj420p() || self.frame.color_range as c_int == ff::AVColorRange::AVCOL_RANGE_JPEG as c_int;
-        if full { SampleRange::Full } else { SampleRange::Limited }
-    }
-
-    /// Whether the format is the old way to say planar 8-bit 4:2:0 of full range.
-    fn is_yuvj420p(&self) -> bool {
-        self.frame.format == ff::AVPixelFormat::AV_PIX_FMT_YUVJ420P as c_int
+        let says_so = self.frame.color_range as c_int == ff::AVColorRange::AVCOL_RANGE_JPEG as c_int;
+        let format = PLANAR.into_iter().find(|(format, _, _)| *format as c_int == self.frame.format);
+        match format {
+            Some((_, _, SampleRange::Full)) => SampleRange::Full,
+            Some((_, _, SampleRange::Limited)) | None if says_so => SampleRange::Full,
+            Some((_, _, SampleRange::Limited)) | None => SampleRange::Limited,
+        }
     }
 
     pub(super) fn frame(&self) -> &Owned<ff::AVFrame> {
@@ -120,3 +124,13 @@ unsafe impl Send for Picture {}
 
 // SAFETY: a shared picture is only read: no method changes a field, and the decoder that made it writes no sample after it gave it out.
 unsafe impl Sync for Picture {}
+
+/// The planar 8-bit formats, and the range that they alone say: "J" is the old way to say full.
+const PLANAR: [(ff::AVPixelFormat, Chroma, SampleRange); 6] = [
+    (ff::AVPixelFormat::AV_PIX_FMT_YUV420P, Chroma::Quarter, SampleRange::Limited),
+    (ff::AVPixelFormat::AV_PIX_FMT_YUVJ420P, Chroma::Quarter, SampleRange::Full),
+    (ff::AVPixelFormat::AV_PIX_FMT_YUV422P, Chroma::Half, SampleRange::Limited),
+    (ff::AVPixelFormat::AV_PIX_FMT_YUVJ422P, Chroma::Half, SampleRange::Full),
+    (ff::AVPixelFormat::AV_PIX_FMT_YUV444P, Chroma::Full, SampleRange::Limited),
+    (ff::AVPixelFormat::AV_PIX_FMT_YUVJ444P, Chroma::Full, SampleRange::Full),
+];

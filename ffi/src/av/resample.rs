@@ -14,22 +14,28 @@ use crate::{AudioFormat, Error, Remedy, Result};
 /// Converts decoded sound to one format, into memory that somebody lends.
 ///
 /// Samples wait here as the decoder made them and are converted when they are pulled, so nothing is written twice. The source may change
-/// its rate and channels at any time.
+/// its rate and channels at any time. A correction of the rate makes up for two clocks that drift apart; without one, a source of the
+/// target's own rate passes unfiltered.
 ///
 /// Copies: 1 pass, into the lent memory (what one pull has no room for waits converted halfway, inside libswresample).
 pub struct Resampler {
     target: AudioFormat,
     current: Option<(Owned<ff::SwrContext>, Shape)>,
+    /// Frames that a million become a million and this many of.
+    correction_ppm: c_int,
     waiting: VecDeque<Samples>,
     /// The source changed: what is inside `current` goes out, its filter's tail with it, before the next begins.
     ending: bool,
 }
 
 impl Resampler {
+    /// The largest correction: a twelfth of a semitone, which nobody hears.
+    pub const MOST_CORRECTION: f64 = 0.005;
+
     /// Makes a resampler to `target`.
     #[must_use]
     pub fn new(target: AudioFormat) -> Self {
-        Self { target, current: None, waiting: VecDeque::new(), ending: false }
+        Self { target, current: None, correction_ppm: 0, waiting: VecDeque::new(), ending: false }
     }
 
     /// Takes samples. Bound what waits by looking at [`Resampler::available_frames`] first.
@@ -42,6 +48,12 @@ impl Resampler {
         }
         self.waiting.push_back(samples);
         Ok(())
+    }
+
+    /// Makes what is pulled from now on longer by this part (shorter when negative), at most [`Resampler::MOST_CORRECTION`]; in steps of a
+    /// millionth. A source of the target's own rate goes through a filter from the first correction on.
+    pub fn set_correction(&mut self, part: f64) {
+        self.correction_ppm = (part.clamp(-Self::MOST_CORRECTION, Self::MOST_CORRECTION) * f64::from(CORRECTION_FRAMES)).round() as c_int;
     }
 
     /// The frames that can be pulled, to within the few that a filter still keeps.
@@ -97,22 +109,36 @@ impl Resampler {
             return if self.current.is_some() { self.convert(out, Input::None) } else { Ok(0) };
         };
         let shape = Shape::of(samples);
+        let filters = samples.rate() != self.target.rate || self.correction_ppm != 0;
         match &self.current {
-            Some((_, current)) if *current == shape => {}
+            Some((_, current)) if current.takes(shape, filters) => {}
             Some(_) => {
                 self.ending = true;
                 return Ok(0);
             }
-            None => match open(samples, self.target) {
-                Ok(context) => self.current = Some((context, shape)),
+            None => match open(samples, self.target, filters) {
+                Ok(context) => self.current = Some((context, Shape { filters, ..shape })),
                 Err(error) => {
                     self.waiting.pop_front();
                     return Err(error);
                 }
             },
         }
+        self.correct()?;
         let samples = self.waiting.pop_front().expect("seen above");
         self.convert(out, Input::Samples(&samples))
+    }
+
+    /// Tells libswresample the correction. It forgets it after as many frames as it is told for, which are more than one call makes.
+    fn correct(&mut self) -> Result<()> {
+        let Some((context, shape)) = &mut self.current else { return Ok(()) };
+        if !shape.filters {
+            return Ok(());
+        }
+        let frames = if self.correction_ppm == 0 { 0 } else { CORRECTION_FRAMES };
+        // SAFETY: the context is initialised and was made with a filter, so the call sets its step and does not begin it anew.
+        let code = unsafe { ff::swr_set_compensation(context.as_mut_ptr(), self.correction_ppm, frames) };
+        check(code, "resampling", Remedy::Drop).map(drop)
     }
 
     fn convert(&mut self, out: &mut [u8], input: Input<'_>) -> Result<usize> {
@@ -155,15 +181,22 @@ struct Shape {
     rate: u32,
     channels: u8,
     format: c_int,
+    /// It resamples, even from a rate to the same.
+    filters: bool,
 }
 
 impl Shape {
     fn of(samples: &Samples) -> Self {
-        Self { rate: samples.rate(), channels: samples.channels(), format: samples.frame().format }
+        Self { rate: samples.rate(), channels: samples.channels(), format: samples.frame().format, filters: false }
+    }
+
+    /// Whether a context of this shape converts samples of that; one that filters goes on when it need not any more.
+    fn takes(self, samples: Self, filters: bool) -> bool {
+        (self.filters || !filters) && self == Self { filters: self.filters, ..samples }
     }
 }
 
-fn open(samples: &Samples, target: AudioFormat) -> Result<Owned<ff::SwrContext>> {
+fn open(samples: &Samples, target: AudioFormat, filters: bool) -> Result<Owned<ff::SwrContext>> {
     let refuse = |what: &str| Error::new("resampling", Remedy::Drop, what);
     if usize::from(samples.channels()) > MOST_CHANNELS {
         return Err(refuse("too many channels"));
@@ -195,6 +228,11 @@ fn open(samples: &Samples, target: AudioFormat) -> Result<Owned<ff::SwrContext>>
     let context = unsafe { Owned::new(context) };
     check(code, "resampling", Remedy::Drop)?;
     let mut context = context?;
+    if filters {
+        // SAFETY: the context was allocated above and begins with its `AVClass`; the name is terminated and copied.
+        let code = unsafe { ff::av_opt_set_int(context.as_mut_ptr().cast(), c"flags".as_ptr(), i64::from(ff::SWR_FLAG_RESAMPLE), 0) };
+        check(code, "resampling", Remedy::Drop)?;
+    }
     // SAFETY: the context was allocated and set up above.
     check(unsafe { ff::swr_init(context.as_mut_ptr()) }, "resampling", Remedy::Drop)?;
     Ok(context)
@@ -209,15 +247,22 @@ pub(super) fn layout(channels: u8) -> ff::AVChannelLayout {
     unsafe { layout.assume_init() }
 }
 
-/// What our decoders make: floats in planes (MP2, MP3, AAC); the others for builds of FFmpeg with fixed-point decoders.
-const SAMPLE_FORMATS: [ff::AVSampleFormat; 6] = [
+/// What our decoders make: floats in planes (MP2, MP3, AAC, Opus), integers (FLAC), any of them (PCM).
+const SAMPLE_FORMATS: [ff::AVSampleFormat; 10] = [
+    ff::AVSampleFormat::AV_SAMPLE_FMT_DBL,
+    ff::AVSampleFormat::AV_SAMPLE_FMT_DBLP,
     ff::AVSampleFormat::AV_SAMPLE_FMT_FLTP,
     ff::AVSampleFormat::AV_SAMPLE_FMT_FLT,
     ff::AVSampleFormat::AV_SAMPLE_FMT_S16P,
     ff::AVSampleFormat::AV_SAMPLE_FMT_S16,
     ff::AVSampleFormat::AV_SAMPLE_FMT_S32P,
     ff::AVSampleFormat::AV_SAMPLE_FMT_S32,
+    ff::AVSampleFormat::AV_SAMPLE_FMT_U8,
+    ff::AVSampleFormat::AV_SAMPLE_FMT_U8P,
 ];
+
+/// A correction is so many frames in this many, 20 s at 48 kHz.
+const CORRECTION_FRAMES: c_int = 1_000_000;
 
 /// AAC's most in practice (22.2 sound has 24); an array of as many null planes is what an empty input needs.
 const MOST_CHANNELS: usize = 32;

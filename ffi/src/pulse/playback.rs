@@ -18,15 +18,15 @@ use crate::{AudioFormat, Error, MediaTime, Remedy, Result};
 /// How much sound is on its way into a sink.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Latency {
-    /// What the server tries to hold between us and the sink's clock, its own share included. It asks for no more than that.
+    /// What the server has room for, between us and what the sink has taken.
     pub target: Duration,
-    /// The least it asks for at once: smaller means more wake-ups and less delay.
+    /// What the sink takes, and the server asks for, at once: smaller means more wake-ups and less delay.
     pub minimum_request: Duration,
 }
 
 impl Latency {
-    /// For live media: a packet of Opus or MP3 (20–26 ms) fits in at once.
-    pub const LIVE: Self = Self { target: Duration::from_millis(40), minimum_request: Duration::from_millis(5) };
+    /// For live media, by who looks at [`Playback::latency`] and writes no more than it wants to lie there.
+    pub const LIVE: Self = Self { target: Duration::from_millis(240), minimum_request: Duration::from_millis(10) };
 }
 
 /// A stream into a sink. It starts with the first bytes written, stops when it runs dry and starts again with the next bytes.
@@ -126,6 +126,13 @@ impl Playback {
         self.stream.latency()
     }
 
+    /// How far ahead of its clock the sink takes samples, by the server's last word and the time since: what a stream that is dry is
+    /// late by. A sink that was asked for no haste takes up to 50 ms, and is still busy with them when haste is first asked for.
+    #[must_use]
+    pub fn sink_latency(&self) -> Option<MediaTime> {
+        self.stream.device_latency()
+    }
+
     /// How often it ran dry.
     #[must_use]
     pub fn underflows(&self) -> u64 {
@@ -189,9 +196,9 @@ fn duration_bytes(format: AudioFormat, duration: Duration) -> u32 {
 }
 
 /// The stream stays on its sink (sound meant for the microphone must never come out of the speaker) and is as loud as it is written,
-/// whatever the server remembers of an earlier one.
-const FLAGS: pa::pa_stream_flags_t = pa::PA_STREAM_ADJUST_LATENCY
-    | pa::PA_STREAM_DONT_MOVE
+/// whatever the server remembers of an earlier one. The sink takes as little at once as is asked for, however much there is room for.
+const FLAGS: pa::pa_stream_flags_t = pa::PA_STREAM_DONT_MOVE
+    | pa::PA_STREAM_EARLY_REQUESTS
     | pa::PA_STREAM_INTERPOLATE_TIMING
     | pa::PA_STREAM_NOT_MONOTONIC
     | pa::PA_STREAM_START_UNMUTED;

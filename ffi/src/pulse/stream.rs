@@ -122,6 +122,7 @@ impl Stream {
         if !self.check()? {
             return Ok(());
         }
+        self.timing.borrow_mut().restart();
         // SAFETY: our stream, which is ready; without a callback there is no userdata.
         let operation = unsafe { pa::pa_stream_flush(self.raw(), None, ptr::null_mut()) };
         // SAFETY: what the library just returned, used nowhere else.
@@ -144,6 +145,24 @@ impl Stream {
         }
         let latency = MediaTime::from_micros(i64::try_from(latency_us).unwrap_or(i64::MAX));
         Some(if negative == 0 { latency } else { -latency })
+    }
+
+    /// What the device had taken ahead of its clock when the server told last, less the time since; nothing while it has not told.
+    pub(super) fn device_latency(&self) -> Option<MediaTime> {
+        if !self.is_ready() {
+            return None;
+        }
+        self.update_timing();
+        // SAFETY: our stream, which is ready.
+        let info = unsafe { pa::pa_stream_get_timing_info(self.raw()) };
+        if info.is_null() {
+            return None;
+        }
+        // SAFETY: not null, so a place inside the stream, which the library writes only while it runs.
+        let info = unsafe { &*info };
+        // SAFETY: reads the time that it is lent.
+        let age_us = unsafe { pa::pa_timeval_age(&info.timestamp) };
+        Some(MediaTime::from_micros(i64::try_from(info.sink_usec.saturating_sub(age_us)).unwrap_or(i64::MAX)))
     }
 
     /// The library's own periodic update (`PA_STREAM_AUTO_TIMING_UPDATE`) keeps a timer running for ever; this asks as often, but only

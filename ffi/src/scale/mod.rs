@@ -10,7 +10,7 @@
 //! | up to 2 | the two nearest source samples, by distance (bilinear) |
 //! | more | all source samples under the target sample, by the share it covers of each (area) |
 //!
-//! The two filters meet at 2, where they are the same one. Chroma is taken to lie in the middle of its four luma samples. Down to a
+//! The two filters meet at 2, where they are the same one. Chroma is taken to lie in the middle of its luma samples. Down to a
 //! hundredth of the size the result is within 2 of exact arithmetic (2.3 where the range was full, for it is rounded once more), and
 //! it is the same on every machine: AVX2, where the machine has it, computes the same integers.
 //!
@@ -52,6 +52,42 @@ pub enum SampleRange {
     Limited,
 }
 
+/// How many luma samples share one of each chroma plane.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Chroma {
+    /// One: 4:4:4.
+    Full,
+    /// Two beside each other: 4:2:2.
+    Half,
+    /// Two by two: 4:2:0.
+    #[default]
+    Quarter,
+}
+
+/// A picture in three planes of 8-bit samples; sides may be odd.
+#[derive(Clone, Copy, Debug)]
+pub struct Planar<'a> {
+    /// The width of the luma plane.
+    pub width: usize,
+    /// The height of the luma plane.
+    pub height: usize,
+    /// How large the chroma planes are, their sides rounded up.
+    pub chroma: Chroma,
+    /// Luma.
+    pub y: Plane<'a>,
+    /// Blue difference.
+    pub u: Plane<'a>,
+    /// Red difference.
+    pub v: Plane<'a>,
+}
+
+impl<'a> From<&I420<'a>> for Planar<'a> {
+    fn from(picture: &I420<'a>) -> Self {
+        let I420 { width, height, y, u, v } = *picture;
+        Self { width, height, chroma: Chroma::Quarter, y, u, v }
+    }
+}
+
 /// Scales pictures, remembering the weights of the last geometry.
 ///
 /// Copies: 1 pass (a row at a time goes through a buffer of its own).
@@ -68,6 +104,7 @@ pub struct Scaler {
 struct Geometry {
     source: (usize, usize),
     target: (usize, usize),
+    chroma: Chroma,
     range: SampleRange,
 }
 
@@ -91,13 +128,28 @@ impl Scaler {
     /// # Panics
     /// When a plane is smaller than its picture's sides say.
     pub fn scale(&mut self, source: &I420<'_>, range: SampleRange, target: &mut I420Mut<'_>) {
-        let geometry = Geometry { source: (source.width, source.height), target: (target.width, target.height), range };
+        self.scale_planar(&Planar::from(source), range, target);
+    }
+
+    /// [`Scaler::scale`], of chroma planes of any size: that is only another ratio.
+    ///
+    /// # Panics
+    /// When a plane is smaller than its picture's sides say.
+    pub fn scale_planar(&mut self, source: &Planar<'_>, range: SampleRange, target: &mut I420Mut<'_>) {
+        let (from, to) = ((source.width, source.height), (target.width, target.height));
+        let geometry = Geometry { source: from, target: to, chroma: source.chroma, range };
         if source.width == 0 || source.height == 0 || target.width == 0 || target.height == 0 {
             return;
         }
         if self.geometry != geometry {
-            self.luma = PlaneScaler::new(geometry, Axis::luma, Levels::luma(range));
-            self.chroma = PlaneScaler::new(geometry, Axis::chroma, Levels::chroma(range));
+            let full = |source, target: usize| Axis::luma(source, target / 2);
+            let (across, down) = match source.chroma {
+                Chroma::Full => (full(from.0, to.0), full(from.1, to.1)),
+                Chroma::Half => (Axis::chroma(from.0, to.0), full(from.1, to.1)),
+                Chroma::Quarter => (Axis::chroma(from.0, to.0), Axis::chroma(from.1, to.1)),
+            };
+            self.luma = PlaneScaler::new(Axis::luma(from.0, to.0), Axis::luma(from.1, to.1), Levels::luma(range));
+            self.chroma = PlaneScaler::new(across, down, Levels::chroma(range));
             self.geometry = geometry;
         }
         self.luma.scale(source.y, &mut target.y, self.portable);
@@ -119,9 +171,7 @@ struct PlaneScaler {
 }
 
 impl PlaneScaler {
-    fn new(geometry: Geometry, axis: impl Fn(usize, usize) -> Axis, levels: Option<Levels>) -> Self {
-        let across = axis(geometry.source.0, geometry.target.0);
-        let down = axis(geometry.source.1, geometry.target.1);
+    fn new(across: Axis, down: Axis, levels: Option<Levels>) -> Self {
         let columns = Columns::new(&across);
         Self {
             rows: Rows::new(&down, across.source),

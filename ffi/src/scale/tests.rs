@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{SampleRange, Scaler};
+use super::{Chroma, Planar, SampleRange, Scaler};
 use crate::{I420, I420Mut, Plane};
 
 /// Planes of a picture, each row followed by `padding` bytes but the last.
@@ -151,6 +151,46 @@ const GEOMETRIES: [((usize, usize), (usize, usize)); 14] = [
     ((1_281, 721), (2, 2)),
     ((1, 1), (34, 18)),
 ];
+
+/// Chroma that grows from left to right and from top to bottom.
+fn slope(width: usize, height: usize) -> Vec<u8> {
+    let at = |at: usize, side: usize| (at as f64 + 0.5) / side as f64;
+    (0..width * height).map(|n| (20.0 + 100.0 * at(n % width, width) + 100.0 * at(n / width, height)).round() as u8).collect()
+}
+
+#[test]
+fn chroma_of_every_sampling_lands_in_the_same_place() {
+    let (width, height) = (320, 180);
+    let luma = vec![90; width * height];
+    for (target_width, target_height) in [(320, 180), (640, 360), (128, 72), (200, 180)] {
+        let draw = |chroma: Chroma, portable: bool| {
+            let (wide, high) = match chroma {
+                Chroma::Full => (width, height),
+                Chroma::Half => (width / 2, height),
+                Chroma::Quarter => (width / 2, height / 2),
+            };
+            let samples = slope(wide, high);
+            let plane = Plane { data: &samples, stride: wide };
+            let source = Planar { width, height, chroma, y: Plane { data: &luma, stride: width }, u: plane, v: plane };
+            let mut bytes = vec![0; target_width * target_height * 3 / 2];
+            let mut scaler = if portable { Scaler::portable() } else { Scaler::new() };
+            let mut target = I420Mut::packed(&mut bytes, target_width as u32, target_height as u32).expect("sized");
+            scaler.scale_planar(&source, SampleRange::Limited, &mut target);
+            bytes
+        };
+        let expected = slope(target_width / 2, target_height / 2);
+        for chroma in [Chroma::Full, Chroma::Half, Chroma::Quarter] {
+            let drawn = draw(chroma, false);
+            assert_eq!(drawn, draw(chroma, true), "{chroma:?}: the same on every machine");
+            let (luma, rest) = drawn.split_at(target_width * target_height);
+            assert!(luma.iter().all(|&sample| sample == 90));
+            for plane in rest.chunks(expected.len()) {
+                let worst = plane.iter().zip(&expected).map(|(drawn, expected)| drawn.abs_diff(*expected)).max();
+                assert!(worst <= Some(2), "{chroma:?} at {target_width}x{target_height}: {worst:?}");
+            }
+        }
+    }
+}
 
 #[test]
 fn samples_are_near_exact_arithmetic() {

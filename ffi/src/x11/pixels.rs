@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::slice;
+use std::{mem, slice};
 
 use x11::xlib;
 
+use super::damage::Bands;
 use super::display::Display;
 use super::layout::Layout;
 use super::segment::Segment;
@@ -21,6 +22,8 @@ pub(super) struct Pixels {
     stride: usize,
     width: usize,
     height: usize,
+    /// The picture before, for a server that does not tell what changed; empty until it is needed.
+    before: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -39,7 +42,7 @@ impl Pixels {
         let direct = segment.as_ref().filter(|segment| segment.layout() == Layout::Bgrx).map(Segment::stride);
         let unpacked = if direct.is_some() { Vec::new() } else { vec![0; width * 4 * height] };
         let source = segment.map_or(Source::Socket, Source::Segment);
-        Ok(Self { source, unpacked, stride: direct.unwrap_or(width * 4), width, height })
+        Ok(Self { source, unpacked, stride: direct.unwrap_or(width * 4), width, height, before: Vec::new() })
     }
 
     /// Whether the rows come through shared memory.
@@ -72,6 +75,24 @@ impl Pixels {
                 Ok(())
             }
         }
+    }
+
+    /// Puts the rows that are not what they were at the last call into `bands`, instead of what is there.
+    ///
+    /// Copies: 1 of the changed rows.
+    pub(super) fn find_changes(&mut self, bands: &mut Bands) {
+        bands.clear();
+        let mut before = mem::take(&mut self.before);
+        let is_first = before.is_empty();
+        before.resize(self.width * 4 * self.height, 0);
+        for (y, before) in before.chunks_exact_mut(self.width * 4).enumerate() {
+            let now = &*self.row_mut(y);
+            if is_first || *before != *now {
+                before.copy_from_slice(now);
+                bands.insert(y..y + 1, self.height);
+            }
+        }
+        self.before = before;
     }
 
     /// Gives shared memory back to the server, before another picture replaces this one.

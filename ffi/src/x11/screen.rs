@@ -58,7 +58,7 @@ impl Screen {
         let pixels = pixels(&display, size)?;
         let notes = [
             (pixels.is_shared(), "no shared memory with the X server (MIT-SHM): the screen is read through the socket, 30 times dearer"),
-            (damage.is_watching(), "the X server has no DAMAGE extension: the whole screen is read for every frame"),
+            (damage.is_watching(), "the X server has no DAMAGE extension: the whole screen is read and compared for every frame"),
             (cursor.is_watching(), "the X server has no XFIXES extension: the cursor is not drawn"),
             (cursor.is_pointer_watched(), "the X server has no IDLETIME counter: the pointer is asked for at every frame"),
         ];
@@ -169,6 +169,9 @@ impl Screen {
         let hidden = self.cursor.lift(&mut self.pixels);
         for rows in self.changed.as_slice() {
             self.pixels.read(&self.display, self.root, rows.clone())?;
+        }
+        if !self.damage.is_watching() {
+            self.pixels.find_changes(&mut self.changed);
         }
         let shown = self.cursor.draw(&mut self.pixels);
         if cursor_changed {

@@ -38,6 +38,7 @@ pub(super) fn split(clip: &str, codec: Codec) -> Vec<Packet> {
                 dts: time(fields[1]),
                 key: fields[3].starts_with('K'),
                 arrival,
+                parameters: None,
             }
         })
         .collect();
@@ -45,7 +46,7 @@ pub(super) fn split(clip: &str, codec: Codec) -> Vec<Packet> {
     packets
 }
 
-fn run(program: &str, arguments: &str) -> Vec<u8> {
+pub(super) fn run(program: &str, arguments: &str) -> Vec<u8> {
     let quiet = if program == "ffmpeg" { "-nostdin -hide_banner -v error" } else { "-v error" };
     let output = Command::new(program)
         .args(quiet.split_whitespace())

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::clip::packets;
-use crate::av::{Picture, VideoDecoder};
+use crate::av::{Picture, Threads, VideoDecoder};
 use crate::{Codec, MediaTime, Packet, Payload, Remedy};
 
 const SOURCE: &str = "testsrc2=size=320x240:rate=25:duration=2";
@@ -178,7 +178,15 @@ fn packet_is_lent_and_given_back() {
 #[test]
 fn empty_packet_is_refused_and_sound_is_no_picture() {
     let mut decoder = VideoDecoder::new(Codec::H264).expect("a decoder");
-    let empty = Packet { codec: Codec::H264, data: Payload::default(), pts: None, dts: None, key: false, arrival: Instant::now() };
+    let empty = Packet {
+        codec: Codec::H264,
+        data: Payload::default(),
+        pts: None,
+        dts: None,
+        key: false,
+        arrival: Instant::now(),
+        parameters: None,
+    };
     assert_eq!(decoder.send(&empty).map_err(|error| error.remedy()), Err(Remedy::Drop));
     assert_eq!(VideoDecoder::new(Codec::Mp3).map(drop).map_err(|error| error.remedy()), Err(Remedy::Report));
 }
@@ -246,6 +254,40 @@ proptest! {
 }
 
 #[test]
+fn unreferenced_pictures_are_skipped_on_demand() {
+    for (codec, options) in [
+        (Codec::H264, "-c:v libx264 -preset veryfast -bf 2 -x264-params b-pyramid=none:b-adapt=0"),
+        (Codec::Mpeg2Video, "-c:v mpeg2video -bf 2 -b:v 1500k"),
+    ] {
+        let packets = packets(SOURCE, codec, options);
+        let mut decoder = VideoDecoder::new(codec).expect("a decoder");
+        let mut counts = [0, 0];
+        for (number, packet) in packets.iter().enumerate() {
+            decoder.skip_unreferenced(number < 30);
+            decoder.send(packet).expect("a good packet");
+            counts[usize::from(number >= 30)] += std::iter::from_fn(|| decoder.receive().expect("a good packet")).count();
+        }
+        assert!(counts[0] <= 13 && counts[1] >= 17, "{codec:?}: {counts:?}");
+    }
+}
+
+#[test]
+fn decoder_by_frame_gives_the_same_pictures_later() {
+    let packets = packets(SOURCE, Codec::H264, "-c:v libx264 -preset veryfast -bf 0");
+    let mut decoder = VideoDecoder::open(Codec::H264, None, Threads::Frames).expect("a decoder");
+    let (mut early, mut times) = (0, Vec::new());
+    for packet in &packets {
+        decoder.send(packet).expect("a good packet");
+        times.extend(std::iter::from_fn(|| decoder.receive().expect("a good packet")).map(|picture| picture.pts()));
+        early = times.len();
+    }
+    decoder.flush();
+    times.extend(std::iter::from_fn(|| decoder.receive().expect("a good stream")).map(|picture| picture.pts()));
+    assert!(early < packets.len(), "some are inside");
+    assert_eq!(times, packets.iter().map(|packet| packet.pts).collect::<Vec<_>>());
+}
+
+#[test]
 fn log_is_routed_and_silenced() {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -264,6 +306,7 @@ fn log_is_routed_and_silenced() {
         dts: None,
         key: true,
         arrival: Instant::now(),
+        parameters: None,
     };
     let mut decoder = VideoDecoder::new(Codec::H264).expect("a decoder");
     set_log(Some(count));

@@ -1,11 +1,11 @@
 use std::time::Instant;
 
-use crate::av::{H264Encoder, H264Settings, Preset, VideoDecoder};
-use crate::{Codec, I420, MediaTime, Remedy, VideoFormat};
+use crate::av::{H264Encoder, H264Settings, Mpeg1Encoder, Preset, VideoDecoder, Vp8Encoder};
+use crate::{Codec, I420, MediaTime, Packet, Remedy, VideoFormat};
 
 fn settings() -> H264Settings {
     let format = VideoFormat::new(320, 240, 30).expect("even and in range");
-    H264Settings { format, bitrate_bps: 1_000_000, preset: Preset::Ultrafast }
+    H264Settings { format, bitrate_bps: 1_000_000, max_bitrate_bps: 1_000_000, preset: Preset::Ultrafast }
 }
 
 fn picture(number: usize) -> Vec<u8> {
@@ -50,7 +50,40 @@ fn first_picture_is_a_key_frame_of_constrained_baseline() {
     let packet = encoder.encode(&source, MediaTime::ZERO, Instant::now(), false).expect("encoded").expect("no delay");
     let sps = packet.data.windows(6).find(|window| window[..3] == [0, 0, 1] && window[3] & 0x1f == 7).expect("an SPS");
     assert!(packet.key);
-    assert_eq!((sps[4], sps[5] & 0x40), (66, 0x40), "profile and constraint_set1");
+    assert_eq!(sps[4..6], [0x42, 0xc0], "profile_idc, and constraint_set0 and 1");
+}
+
+#[test]
+fn mpeg1_and_vp8_are_made_without_delay_and_key_when_asked() {
+    type Encode = Box<dyn FnMut(&I420<'_>, MediaTime, bool) -> Packet>;
+    let format = VideoFormat::new(320, 240, 15).expect("even and in range");
+    let (mut mpeg1, mut vp8) =
+        (Mpeg1Encoder::new(format, 1_000_000).expect("built in"), Vp8Encoder::new(format, 1_000_000).expect("libvpx"));
+    let mpeg1: Encode =
+        Box::new(move |picture, pts, key| mpeg1.encode(picture, pts, Instant::now(), key).expect("encoded").expect("no delay"));
+    let vp8: Encode = Box::new(move |picture, pts, key| vp8.encode(picture, pts, Instant::now(), key).expect("encoded").expect("no delay"));
+    for (codec, mut encode) in [(Codec::Mpeg1Video, mpeg1), (Codec::Vp8, vp8)] {
+        let mut decoder = VideoDecoder::new(codec).expect("a decoder");
+        let mut bytes_out = 0;
+        for number in 0..40 {
+            // One picture is encoded from memory that is gone at the next.
+            let bytes = picture(number);
+            let source = I420::packed(&bytes, 320, 240).expect("sized");
+            let pts = MediaTime::from_millis(66 * number as i64);
+            let packet = encode(&source, pts, number == 20);
+            assert_eq!((packet.codec, packet.pts, packet.key), (codec, Some(pts), number % 20 == 0), "picture {number}");
+            bytes_out += packet.data.len();
+            decoder.send(&packet).expect("a good packet");
+            let decoded = decoder.receive().expect("a good packet").expect("no delay");
+            let decoded = decoded.as_i420().expect("planar");
+            let error: u64 = (0..240)
+                .flat_map(|row| source.y.row(row, 320).iter().zip(decoded.y.row(row, 320)))
+                .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2))
+                .sum();
+            assert!(error / (320 * 240) < 60, "{codec:?} {number}: mean square error {}", error / (320 * 240));
+        }
+        assert!(bytes_out < 600_000, "{codec:?}: {bytes_out} bytes of 2.6 s");
+    }
 }
 
 #[test]
@@ -72,4 +105,38 @@ fn picture_of_another_size_is_refused() {
     let source = I420::packed(&bytes, 160, 120).expect("sized");
     let refused = encoder.encode(&source, MediaTime::ZERO, Instant::now(), false);
     assert_eq!(refused.map(drop).map_err(|error| error.remedy()), Err(Remedy::Drop));
+}
+
+/// The bits of each second that a screen of noise, new in every picture, is encoded into by `encoder`, `rate` pictures a second.
+fn bits_of_noise(encoder: &mut H264Encoder, seconds: usize) -> Vec<u64> {
+    let (mut state, rate) = (1_u32, 30);
+    let mut second = |second: usize| {
+        let picture = |number: usize| {
+            let noise = std::iter::repeat_with(|| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            });
+            let bytes: Vec<u8> = noise.take(320 * 240 * 3 / 2).collect();
+            let pts = MediaTime::from_nanos((second * rate + number) as i64 * 1_000_000_000 / rate as i64);
+            let source = I420::packed(&bytes, 320, 240).expect("sized");
+            let packet = encoder.encode(&source, pts, Instant::now(), false).expect("encoded").expect("no delay");
+            packet.data.len() as u64 * 8
+        };
+        (0..rate).map(picture).sum()
+    };
+    (0..seconds).map(&mut second).collect()
+}
+
+#[test]
+fn noise_keeps_to_the_average_and_no_second_exceeds_the_maximum() {
+    let settings = H264Settings { bitrate_bps: 2_000_000, max_bitrate_bps: 2_500_000, ..settings() };
+    let mut encoder = H264Encoder::new(settings).expect("libx264");
+    let seconds = bits_of_noise(&mut encoder, 5);
+    // The first second begins with an empty buffer, and may fill its 300 ms, too.
+    assert!(seconds[0] <= 3_250_000, "{seconds:?}");
+    assert!(seconds[1..].iter().all(|bits| *bits <= 2_500_000), "{seconds:?}");
+    assert!(seconds[1..].iter().sum::<u64>() > 4 * 1_500_000, "far less than it may: {seconds:?}");
+    encoder.set_bitrate(1_000_000);
+    let lowered = bits_of_noise(&mut encoder, 4);
+    assert!(lowered[1..].iter().all(|bits| *bits <= 1_050_000), "what was lowered is the maximum, too: {lowered:?}");
 }

@@ -3,5 +3,8 @@
 mod clip;
 mod decode;
 mod encode;
+mod http;
+mod input;
+mod network;
 mod paint;
 mod sound;

@@ -2,7 +2,7 @@ use std::f64::consts::TAU;
 use std::time::Instant;
 
 use super::clip::packets;
-use crate::av::{AacEncoder, AudioDecoder, Resampler};
+use crate::av::{AudioDecoder, AudioEncoder, Resampler};
 use crate::{AudioFormat, Codec, MediaTime, Packet, Payload, Remedy};
 
 const TARGET: AudioFormat = AudioFormat::STEREO_48K;
@@ -96,6 +96,83 @@ fn what_waits_is_what_comes() {
     assert_eq!(resampler.pull_into(&mut room), Ok(0));
 }
 
+/// Plays a tone of 3 s, corrected from its second second on if by anything; says the frames of that and its periods a second.
+fn corrected(rate: u32, part: f64) -> (Vec<i16>, f64) {
+    let packets = tone(rate, 3, Codec::Mp2, "-ac 2 -c:a mp2 -b:a 160k");
+    let mut decoder = AudioDecoder::new(Codec::Mp2).expect("a decoder");
+    let mut resampler = Resampler::new(TARGET);
+    let (mut heard, mut room) = (Vec::new(), vec![0; 48_000]);
+    for (number, packet) in packets.iter().enumerate() {
+        if number == packets.len() / 3 {
+            resampler.set_correction(part);
+        }
+        decoder.send(packet).expect("a good packet");
+        while let Some(samples) = decoder.receive().expect("a good packet") {
+            resampler.push(samples).expect("convertible");
+            let written = resampler.pull_into(&mut room).expect("convertible");
+            heard.extend_from_slice(&room[..written]);
+        }
+    }
+    let heard: Vec<i16> = heard.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+    let late: Vec<i16> = heard.iter().step_by(2).copied().skip(60_000).take(72_000).collect();
+    let crossings: Vec<f64> = late
+        .windows(2)
+        .enumerate()
+        .filter(|(_, pair)| pair[0] < 0 && pair[1] >= 0)
+        .map(|(at, pair)| at as f64 + f64::from(-pair[0]) / f64::from(pair[1] - pair[0]))
+        .collect();
+    let hertz = (crossings.len() - 1) as f64 * 48_000.0 / (crossings[crossings.len() - 1] - crossings[0]);
+    (heard, hertz)
+}
+
+#[test]
+fn correction_changes_length_and_pitch_by_exactly_that() {
+    for rate in [48_000, 44_100, 22_050] {
+        let (plain, hertz) = corrected(rate, 0.0);
+        assert!((hertz - 1_000.0).abs() < 0.01, "{rate}: {hertz} Hz");
+        for part in [0.005, 0.003, 0.000_1, -0.000_1, -0.005, -0.02] {
+            let (heard, hertz) = corrected(rate, part);
+            let part = part.max(-0.005);
+            let expected = 1_000.0 * (1.0 - part);
+            assert!((hertz - expected).abs() < 0.01, "{rate} {part}: {hertz} Hz, not {expected}");
+            let longer = (heard.len() as f64 - plain.len() as f64) / 2.0;
+            let due = part * plain.len() as f64 / 2.0 * 2.0 / 3.0;
+            assert!((longer - due).abs() < 30.0, "{rate} {part}: {longer} frames more, not {due}");
+        }
+    }
+}
+
+#[test]
+fn correction_begins_without_a_click() {
+    // No step of a sine of 1 kHz is steeper than its slope; a click would be.
+    let (heard, _) = corrected(48_000, 0.002);
+    let left: Vec<i32> = heard.iter().step_by(2).skip(4_800).map(|&sample| i32::from(sample)).collect();
+    let (half, peak) = (left.len() - 2_400, left.iter().map(|sample| sample.abs()).max().expect("sound"));
+    let steepest = left[..half].windows(2).map(|pair| (pair[1] - pair[0]).abs()).max().expect("sound");
+    assert!(f64::from(steepest) < f64::from(peak) * TAU / 48.0 * 1.25, "a step of {steepest} at a peak of {peak}");
+}
+
+#[test]
+fn no_correction_leaves_every_sample_as_it_is() {
+    let packets = tone(48_000, 1, Codec::Mp2, "-ac 2 -c:a mp2");
+    let plain = play(Codec::Mp2, &packets, 4_096);
+    let mut decoder = AudioDecoder::new(Codec::Mp2).expect("a decoder");
+    let (mut resampler, mut heard, mut room) = (Resampler::new(TARGET), Vec::new(), vec![0; 1 << 16]);
+    let mut frames = 0;
+    for packet in &packets {
+        resampler.set_correction(0.0);
+        decoder.send(packet).expect("a good packet");
+        while let Some(samples) = decoder.receive().expect("a good packet") {
+            frames += samples.frames();
+            resampler.push(samples).expect("convertible");
+        }
+        let written = resampler.pull_into(&mut room).expect("convertible");
+        heard.extend(room[..written].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
+    }
+    assert_eq!(heard.len(), frames * 2, "one for one");
+    assert!(heard == plain);
+}
+
 #[test]
 fn samples_have_running_times() {
     let packets = tone(48_000, 1, Codec::Mp2, "-ac 2 -c:a mp2");
@@ -131,6 +208,7 @@ fn damaged_sound_costs_itself() {
         dts: None,
         key: true,
         arrival: Instant::now(),
+        parameters: None,
     };
     let mut decoder = AudioDecoder::new(Codec::Mp3).expect("a decoder");
     assert_eq!(decoder.send(&junk).map_err(|error| error.remedy()), Err(Remedy::Drop));
@@ -149,7 +227,7 @@ fn sine(frames: usize) -> Vec<u8> {
 #[test]
 fn aac_round_trip_keeps_pitch_and_time() {
     let pcm = sine(96_000);
-    let mut encoder = AacEncoder::new(TARGET, 128_000).expect("an encoder");
+    let mut encoder = AudioEncoder::new(Codec::Aac, TARGET, 128_000).expect("an encoder");
     let (start, captured) = (MediaTime::from_millis(500), Instant::now());
     let mut packets = Vec::new();
     let mut frames = 0_i64;
@@ -157,7 +235,7 @@ fn aac_round_trip_keeps_pitch_and_time() {
     for piece in pcm.chunks(4 * 441) {
         encoder.encode(piece, start + MediaTime::from_ticks(frames, 48_000), captured).expect("whole frames");
         frames += piece.len() as i64 / 4;
-        packets.extend(std::iter::from_fn(|| encoder.receive().expect("an encoder")));
+        packets.extend(std::iter::from_fn(|| encoder.receive()));
     }
     assert_eq!(packets.len(), 96_000 / 1_024 - 1, "one frame stays inside");
     for (number, packet) in packets.iter().enumerate() {
@@ -170,24 +248,52 @@ fn aac_round_trip_keeps_pitch_and_time() {
 }
 
 #[test]
-fn aac_times_are_those_of_the_sound_in_them() {
+fn times_are_those_of_the_sound_in_them() {
     // Half a second of silence, then sound: its start must be heard where it was given.
     let mut pcm = vec![0; 24_000 * 4];
     pcm.extend(sine(48_000));
-    let mut encoder = AacEncoder::new(TARGET, 192_000).expect("an encoder");
-    encoder.encode(&pcm, MediaTime::ZERO, Instant::now()).expect("whole frames");
-    let packets: Vec<_> = std::iter::from_fn(|| encoder.receive().expect("an encoder")).collect();
-    let heard = play(Codec::Aac, &packets, 1 << 16);
-    let onset = heard.iter().step_by(2).position(|sample| sample.unsigned_abs() > 6_000).expect("sound");
-    let time = packets[0].pts.expect("timed") + MediaTime::from_ticks(onset as i64, 48_000);
-    assert!((time - MediaTime::from_millis(500)).abs() < MediaTime::from_millis(2), "heard at {time:?}");
+    for codec in [Codec::Aac, Codec::Mp2, Codec::Opus] {
+        let mut encoder = AudioEncoder::new(codec, TARGET, 192_000).expect("an encoder");
+        encoder.encode(&pcm, MediaTime::ZERO, Instant::now()).expect("whole frames");
+        let packets: Vec<_> = std::iter::from_fn(|| encoder.receive()).collect();
+        let heard = play(codec, &packets, 1 << 16);
+        let onset = heard.iter().step_by(2).position(|sample| sample.unsigned_abs() > 6_000).expect("sound");
+        let time = packets[0].pts.expect("timed") + MediaTime::from_ticks(onset as i64, 48_000);
+        assert!((time - MediaTime::from_millis(500)).abs() < MediaTime::from_millis(2), "{codec:?} heard at {time:?}");
+    }
+}
+
+#[test]
+fn skipped_packets_move_what_follows_by_their_length() {
+    for codec in [Codec::Aac, Codec::Mp2, Codec::Opus] {
+        let mut encoder = AudioEncoder::new(codec, TARGET, 128_000).expect("an encoder");
+        let mut times = Vec::new();
+        let mut given = MediaTime::ZERO;
+        for number in 0..100 {
+            if number == 50 {
+                for _ in 0..7 {
+                    times.push(encoder.next_time().expect("it began"));
+                    encoder.skip();
+                    given += encoder.packet_duration();
+                }
+            }
+            encoder.encode(&sine(480), given, Instant::now()).expect("whole frames");
+            given += MediaTime::from_ticks(480, 48_000);
+            times.extend(std::iter::from_fn(|| encoder.receive()).filter_map(|packet| packet.pts));
+        }
+        let step = encoder.packet_duration();
+        for pair in times.windows(2) {
+            assert!((pair[1] - pair[0] - step).abs() < MediaTime::from_micros(5), "{codec:?}: {pair:?}");
+        }
+        assert!(times.len() > 40);
+    }
 }
 
 #[test]
 fn aac_clock_slews_small_errors_and_follows_gaps() {
     let piece = sine(1_024);
     let step = MediaTime::from_ticks(1_024, 48_000);
-    let mut encoder = AacEncoder::new(TARGET, 128_000).expect("an encoder");
+    let mut encoder = AudioEncoder::new(Codec::Aac, TARGET, 128_000).expect("an encoder");
     let mut times = Vec::new();
     let mut pts = MediaTime::ZERO;
     for number in 0..40 {
@@ -195,7 +301,7 @@ fn aac_clock_slews_small_errors_and_follows_gaps() {
         let gap = if number >= 20 { MediaTime::from_millis(3_000) } else { MediaTime::ZERO };
         encoder.encode(&piece, pts + jitter + gap, Instant::now()).expect("whole frames");
         pts += step;
-        times.extend(std::iter::from_fn(|| encoder.receive().expect("an encoder")).filter_map(|packet| packet.pts));
+        times.extend(std::iter::from_fn(|| encoder.receive()).filter_map(|packet| packet.pts));
     }
     let steps: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let jumps = steps.iter().filter(|&&distance| distance > MediaTime::from_millis(1_000)).count();
@@ -207,7 +313,7 @@ fn aac_clock_slews_small_errors_and_follows_gaps() {
 #[test]
 fn aac_refuses_what_it_has_not() {
     let odd = AudioFormat { rate: 12_345, channels: 2 };
-    assert_eq!(AacEncoder::new(odd, 128_000).map(drop).map_err(|error| error.remedy()), Err(Remedy::Report));
-    let mut encoder = AacEncoder::new(TARGET, 128_000).expect("an encoder");
+    assert_eq!(AudioEncoder::new(Codec::Aac, odd, 128_000).map(drop).map_err(|error| error.remedy()), Err(Remedy::Report));
+    let mut encoder = AudioEncoder::new(Codec::Aac, TARGET, 128_000).expect("an encoder");
     assert_eq!(encoder.encode(&[0; 3], MediaTime::ZERO, Instant::now()).map_err(|error| error.remedy()), Err(Remedy::Drop));
 }

@@ -55,7 +55,7 @@ fn tone_is_heard_from_monitor_and_microphone_at_its_pitch_and_level() {
     });
     eprintln!("latency of playback and records: {latencies:?}");
     let all = latencies.1.into_iter().chain([latencies.0]);
-    assert!(all.into_iter().all(|latency| latency.is_some_and(|latency| latency.abs() < MediaTime::from_millis(200))), "{latencies:?}");
+    assert!(all.into_iter().all(|latency| latency.is_some_and(|latency| latency.abs() < MediaTime::from_millis(300))), "{latencies:?}");
     for (source, _, heard) in sources {
         let heard: Vec<_> = heard.into_iter().skip_while(|&sample| sample == 0).skip(4_800).take(24_000).collect();
         let pitch = heard.windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count() as f64 * 48_000.0 / heard.len() as f64;
@@ -81,7 +81,7 @@ fn lend_is_bounded_and_can_be_taken_back() {
     let mut connection = daemon.connect("test");
     let mut playback = ready_playback(&mut connection);
     let writable = playback.writable_bytes();
-    assert!(writable <= FORMAT.millis_bytes(40), "{writable} bytes are more than the target");
+    assert!(writable <= FORMAT.millis_bytes(Latency::LIVE.target.as_millis() as u32), "{writable} bytes are more than the target");
     assert_eq!(playback.write_with(usize::MAX, |_| 0), Ok(0));
     assert_eq!(playback.writable_bytes(), writable, "nothing was played");
     let panicked = catch_unwind(AssertUnwindSafe(|| playback.write_with(64, |_| panic!("on purpose"))));

@@ -1,10 +1,13 @@
 //! From what a screen has to what an encoder takes.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod pair;
+
 use std::ops::Range;
 
-use yuv::{BufferStoreMut, YuvConversionMode, YuvPlanarImageMut, YuvRange, YuvStandardMatrix};
-
-use crate::{Bgra, Error, I420Mut, Plane, Remedy, Result};
+use crate::{Bgra, Error, I420Mut, Remedy, Result};
+use pair::Pair;
 
 /// Converts `rows` of `from` to the same rows of `to`, in ITU-R BT.601 limited range; a last odd column or row is left out.
 ///
@@ -28,56 +31,38 @@ pub fn bgra_to_i420(from: &Bgra<'_>, rows: Range<usize>, to: &mut I420Mut<'_>) -
     if rows.is_empty() || width == 0 {
         return Ok(());
     }
-    let mut band = to.window(0, rows.start, width, rows.len());
-    let source = Plane { data: &from.pixels.data[rows.start * from.pixels.stride..], stride: from.pixels.stride };
-    let whole = |bytes: usize, stride: usize, rows: usize| bytes >= stride * rows;
-    let padded = whole(source.data.len(), source.stride, rows.len())
-        && whole(band.y.data.len(), band.y.stride, rows.len())
-        && whole(band.u.data.len(), band.u.stride, rows.len() / 2)
-        && whole(band.v.data.len(), band.v.stride, rows.len() / 2);
-    if padded {
-        return convert(source, &mut band, rows.len());
-    }
-    let upper = rows.len() - 2;
-    if upper > 0 {
-        convert(source, &mut band, upper)?;
-    }
-    convert_last_pair(Plane { data: &source.data[upper * source.stride..], ..source }, &mut band.window(0, upper, width, 2))
-}
-
-/// Converts the first `rows` rows, an even number, of `from` to those of `to`; both have them with their padding.
-///
-/// The `yuv` crate works on whole strides as far as the slices go, whatever the height: they are cut to the rows that are meant.
-fn convert(from: Plane<'_>, to: &mut I420Mut<'_>, rows: usize) -> Result<()> {
-    let mut planar = YuvPlanarImageMut {
-        y_plane: BufferStoreMut::Borrowed(&mut to.y.data[..to.y.stride * rows]),
-        y_stride: to.y.stride as u32,
-        u_plane: BufferStoreMut::Borrowed(&mut to.u.data[..to.u.stride * rows / 2]),
-        u_stride: to.u.stride as u32,
-        v_plane: BufferStoreMut::Borrowed(&mut to.v.data[..to.v.stride * rows / 2]),
-        v_stride: to.v.stride as u32,
-        width: to.width as u32,
-        height: rows as u32,
-    };
-    let (source, stride) = (&from.data[..from.stride * rows], from.stride as u32);
-    let (range, matrix, mode) = (YuvRange::Limited, YuvStandardMatrix::Bt601, YuvConversionMode::Balanced);
-    yuv::bgra_to_yuv420(&mut planar, source, stride, range, matrix, mode)
-        .map_err(|error| Error::new(DOING, Remedy::Drop, error.to_string()))
-}
-
-/// Converts two rows that are not followed by padding, by way of rows that are.
-fn convert_last_pair(from: Plane<'_>, to: &mut I420Mut<'_>) -> Result<()> {
-    let width = to.width;
-    let source = [from.row(0, width * 4), from.row(1, width * 4)].concat();
-    let mut bytes = vec![0; width * 3];
-    let mut pair = I420Mut::packed(&mut bytes, width as u32, 2).expect("even and sized");
-    convert(Plane { data: &source, stride: width * 4 }, &mut pair, 2)?;
-    for y in 0..2 {
-        to.y.row_mut(y, width).copy_from_slice(pair.y.row_mut(y, width));
-    }
-    to.u.row_mut(0, width / 2).copy_from_slice(pair.u.data);
-    to.v.row_mut(0, width / 2).copy_from_slice(pair.v.data);
+    convert(from, rows, to);
     Ok(())
+}
+
+fn convert(from: &Bgra<'_>, rows: Range<usize>, to: &mut I420Mut<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    if to.width >= avx2::COLUMNS && is_x86_feature_detected!("avx2") {
+        // SAFETY: the machine has AVX2, by the line above; that is all the function asks.
+        return unsafe { convert_by_avx2(from, rows, to) };
+    }
+    each_pair(from, rows, to, |mut pair| pair.convert());
+}
+
+/// [`convert`], compiled for AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn convert_by_avx2(from: &Bgra<'_>, rows: Range<usize>, to: &mut I420Mut<'_>) {
+    each_pair(from, rows, to, |mut pair| avx2::convert(&mut pair));
+}
+
+/// Calls `each` for every two of `rows`, which begin and end even, without a last odd column.
+#[inline(always)]
+fn each_pair(from: &Bgra<'_>, rows: Range<usize>, to: &mut I420Mut<'_>, each: impl Fn(Pair<'_>)) {
+    let width = to.width;
+    for y in rows.step_by(2) {
+        let (upper, lower) = to.y.data[y * to.y.stride..].split_at_mut(to.y.stride);
+        each(Pair {
+            from: [from.pixels.row(y, width * 4), from.pixels.row(y + 1, width * 4)],
+            luma: [&mut upper[..width], &mut lower[..width]],
+            chroma: [to.u.row_mut(y / 2, width / 2), to.v.row_mut(y / 2, width / 2)],
+        });
+    }
 }
 
 const DOING: &str = "converting the screen";
@@ -85,6 +70,7 @@ const DOING: &str = "converting the screen";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Plane;
 
     /// BT.601 limited range, as ITU-R BT.601-7, 2.5.1 and 2.5.3 have it.
     fn reference([blue, green, red]: [f64; 3]) -> [f64; 3] {
@@ -123,6 +109,50 @@ mod tests {
             bgra_to_i420(&from, rows, &mut I420Mut::packed(&mut banded, 852, 480).expect("sized")).expect("fits");
         }
         assert!(whole == banded);
+    }
+
+    /// The same picture by [`Pair::convert`] alone.
+    fn portable(from: &Bgra<'_>, rows: Range<usize>, to: &mut I420Mut<'_>) {
+        each_pair(from, rows.start..rows.end.min(to.height), to, |mut pair| pair.convert());
+    }
+
+    fn noise(bytes: usize) -> Vec<u8> {
+        (0..bytes as u64)
+            .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23).wrapping_mul(0x94d0_49bb_1331_11eb) >> 56) as u8)
+            .collect()
+    }
+
+    #[test]
+    fn every_width_and_band_is_the_same_on_every_machine() {
+        for width in (2..140).chain([639, 640, 1_366]) {
+            let (height, stride) = (13, width * 4 + 20);
+            let pixels = noise(stride * height);
+            let from = Bgra { width, height, pixels: Plane { data: &pixels, stride } };
+            let (w, h) = (width & !1, height & !1);
+            for rows in [0..13, 2..4, 6..12, 10..13] {
+                let (mut ours, mut theirs) = (vec![7; w * h * 3 / 2], vec![7; w * h * 3 / 2]);
+                bgra_to_i420(&from, rows.clone(), &mut I420Mut::packed(&mut ours, w as u32, h as u32).expect("sized")).expect("fits");
+                portable(&from, rows.clone(), &mut I420Mut::packed(&mut theirs, w as u32, h as u32).expect("sized"));
+                assert!(ours == theirs, "{width} columns, rows {rows:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_colour_is_more_than_one_off() {
+        let levels = [0, 1, 2, 63, 64, 127, 128, 129, 200, 253, 254, 255];
+        for index in 0..levels.len().pow(3) {
+            let colour = [index / 144, index / 12 % 12, index % 12].map(|at| levels[at]);
+            let pixels = [colour[0], colour[1], colour[2], index as u8].repeat(32 * 2);
+            let from = Bgra { width: 32, height: 2, pixels: Plane { data: &pixels, stride: 128 } };
+            let mut bytes = [0; 32 * 3];
+            let mut to = I420Mut::packed(&mut bytes, 32, 2).expect("sized");
+            bgra_to_i420(&from, 0..2, &mut to).expect("fits");
+            let expected = reference(colour.map(f64::from));
+            for (plane, expected) in [(&*to.y.data, expected[0]), (&*to.u.data, expected[1]), (&*to.v.data, expected[2])] {
+                assert!(plane.iter().all(|&sample| (f64::from(sample) - expected).abs() < 1.0), "{colour:?}: {expected} {plane:?}");
+            }
+        }
     }
 
     #[test]

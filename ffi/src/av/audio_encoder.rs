@@ -1,7 +1,7 @@
-//! Interleaved samples to AAC in ADTS frames.
+//! Interleaved samples to packets of sound.
 
 use std::collections::VecDeque;
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::slice;
 use std::time::Instant;
 
@@ -9,17 +9,19 @@ use ffmpeg_sys_next as ff;
 
 use super::codec::encoder;
 use super::owned::{Owned, check, frame, packet, would_block};
+use super::packet::share;
 use super::resample::layout;
 use crate::{AudioFormat, Codec, Error, MediaTime, Packet, Payload, PayloadBuilder, Remedy, Result};
 
-/// Encodes interleaved signed 16-bit little-endian sound as AAC (low complexity).
+/// Encodes interleaved signed 16-bit little-endian sound as AAC (low complexity, in ADTS frames of 1024 samples), as MPEG audio layer II
+/// (1152 samples) or as Opus (20 ms).
 ///
-/// Every packet is one ADTS frame of 1024 samples. Its time is that of the sound in it: the encoder's delay of 1024 samples is taken off.
-/// Times of packets are exactly 1024 samples apart while the given times agree with the count of samples; small differences (two clocks
-/// that drift) are slewed away, large ones (a gap) are followed at once.
+/// A packet's time is that of the sound in it: what the encoder is late by is taken off. Times are exactly one frame apart while the given
+/// times agree with the count of samples; small differences (two clocks that drift) are slewed away, large ones (a gap) are followed at once.
 ///
-/// Copies: 1 pass in (the encoder takes floats in planes), 1 out (some hundred bytes, behind their ADTS header).
-pub struct AacEncoder {
+/// Copies: 1 pass in (AAC takes floats in planes), and of AAC 1 out (some hundred bytes, behind their ADTS header).
+pub struct AudioEncoder {
+    codec: Codec,
     context: Owned<ff::AVCodecContext>,
     filling: Owned<ff::AVFrame>,
     filled: usize,
@@ -32,36 +34,39 @@ pub struct AacEncoder {
     ready: VecDeque<Packet>,
 }
 
-impl AacEncoder {
+impl AudioEncoder {
     /// Opens an encoder.
     ///
     /// # Errors
-    /// When AAC has no such rate (of 7350…96 000 Hz) or number of channels (1 or 2 here).
-    pub fn new(format: AudioFormat, bitrate_bps: u32) -> Result<Self> {
+    /// When there is none of this codec here, or the codec has no such rate or number of channels (1 or 2).
+    pub fn new(codec: Codec, format: AudioFormat, bitrate_bps: u32) -> Result<Self> {
         let refuse = |what: &str| Error::new("opening an encoder", Remedy::Report, what);
-        if !RATES.contains(&format.rate) || !(1..=2).contains(&format.channels) {
-            return Err(refuse("no such rate or number of channels in aac"));
+        let Some(Encoding { name, sample_format, rates }) = Encoding::of(codec) else {
+            return Err(refuse("sound is encoded as aac, mp2 or opus"));
+        };
+        if !rates.contains(&format.rate) || !(1..=2).contains(&format.channels) {
+            return Err(refuse("the codec has no such rate or number of channels"));
         }
-        let mut unopened = encoder(c"aac")?;
+        let mut unopened = encoder(name)?;
         let context = &mut unopened.context;
         context.sample_rate = c_int::try_from(format.rate).map_err(|_| refuse("the rate is too high"))?;
-        context.sample_fmt = ff::AVSampleFormat::AV_SAMPLE_FMT_FLTP;
+        context.sample_fmt = sample_format;
         context.ch_layout = layout(format.channels);
         context.bit_rate = i64::from(bitrate_bps);
-        context.profile = ff::FF_PROFILE_AAC_LOW;
+        if codec == Codec::Aac {
+            context.profile = ff::FF_PROFILE_AAC_LOW;
+        }
         context.time_base = ff::AVRational { num: 1, den: context.sample_rate };
         let context = unopened.open()?;
-        if context.frame_size != FRAME as c_int {
-            return Err(refuse("this encoder's frames are not of 1024 samples"));
-        }
         let mut filling = frame()?;
-        filling.format = ff::AVSampleFormat::AV_SAMPLE_FMT_FLTP as c_int;
+        filling.format = sample_format as c_int;
         filling.nb_samples = context.frame_size;
         filling.sample_rate = context.sample_rate;
         filling.ch_layout = layout(format.channels);
         // SAFETY: the frame has its format, samples and layout set and no buffers yet; 0 asks for the machine's own alignment.
         check(unsafe { ff::av_frame_get_buffer(filling.as_mut_ptr(), 0) }, "allocating a frame", Remedy::Rebuild)?;
-        Ok(Self { context, filling, filled: 0, format, clock: None, inside: VecDeque::new(), started: None, ready: VecDeque::new() })
+        let (inside, ready) = (VecDeque::new(), VecDeque::new());
+        Ok(Self { codec, context, filling, filled: 0, format, clock: None, inside, started: None, ready })
     }
 
     /// Encodes `pcm`, of any whole number of frames, whose first sample is heard at `pts` and was captured at `captured`. Receive until
@@ -77,7 +82,7 @@ impl AacEncoder {
         let mut clock = self.clock.map_or(pts, |clock| follow(clock, pts));
         let mut rest = pcm;
         while !rest.is_empty() {
-            let frames = (FRAME - self.filled).min(rest.len() / frame_bytes);
+            let frames = (self.frame_samples() - self.filled).min(rest.len() / frame_bytes);
             let (piece, after) = rest.split_at(frames * frame_bytes);
             if self.filled == 0 {
                 self.started = Some((clock, captured));
@@ -86,7 +91,7 @@ impl AacEncoder {
             self.filled += frames;
             clock += MediaTime::from_ticks(frames as i64, self.format.rate);
             rest = after;
-            if self.filled == FRAME {
+            if self.filled == self.frame_samples() {
                 self.filled = 0;
                 self.send()?;
             }
@@ -96,11 +101,36 @@ impl AacEncoder {
     }
 
     /// The next packet; nothing when the encoder wants more sound.
-    ///
-    /// # Errors
-    /// None today; the encoder's own come from [`AacEncoder::encode`].
-    pub fn receive(&mut self) -> Result<Option<Packet>> {
-        Ok(self.ready.pop_front())
+    pub fn receive(&mut self) -> Option<Packet> {
+        self.ready.pop_front()
+    }
+
+    /// The time of the packet that the encoder makes next; nothing before the first sound.
+    #[must_use]
+    pub fn next_time(&self) -> Option<MediaTime> {
+        let first = self.inside.front().or(self.started.as_ref()).map(|(time, _)| *time).or(self.clock)?;
+        Some(first - self.delay())
+    }
+
+    /// Lets what the encoder makes next be one packet later: another stands in its place.
+    pub fn skip(&mut self) {
+        let length = self.packet_duration();
+        self.clock = self.clock.map(|clock| clock + length);
+        for (time, _) in self.inside.iter_mut().chain(&mut self.started) {
+            *time += length;
+        }
+    }
+
+    /// How long a packet sounds.
+    #[must_use]
+    pub fn packet_duration(&self) -> MediaTime {
+        MediaTime::from_ticks(i64::from(self.context.frame_size), self.format.rate)
+    }
+
+    /// What it makes.
+    #[must_use]
+    pub fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// What it encodes.
@@ -109,15 +139,35 @@ impl AacEncoder {
         self.format
     }
 
+    /// How far its packets' sound is behind what was given: the overlap of its windows and its look ahead.
+    fn delay(&self) -> MediaTime {
+        MediaTime::from_ticks(i64::from(self.context.initial_padding), self.format.rate)
+    }
+
+    fn frame_samples(&self) -> usize {
+        usize::try_from(self.context.frame_size).unwrap_or(0)
+    }
+
     fn fill(&mut self, pcm: &[u8]) -> Result<()> {
         // SAFETY: the frame is initialised and has buffers; the call gives it others where the encoder still refers to these.
         check(unsafe { ff::av_frame_make_writable(self.filling.as_mut_ptr()) }, "encoding sound", Remedy::Rebuild)?;
         let channels = usize::from(self.format.channels);
+        let samples = self.frame_samples();
+        if self.codec != Codec::Aac {
+            let bytes = samples * self.format.frame_bytes();
+            // SAFETY: `av_frame_get_buffer` made one plane of `frame_size` frames of 16-bit samples, for the codecs that take them
+            // interleaved, and `av_frame_make_writable` made it ours alone; any bytes are valid.
+            let plane = unsafe { slice::from_raw_parts_mut(self.filling.data[0], bytes) };
+            let at = self.filled * self.format.frame_bytes();
+            // The machine's own order is little endian wherever we run.
+            plane[at..at + pcm.len()].copy_from_slice(pcm);
+            return Ok(());
+        }
         for channel in 0..channels {
             let plane = self.filling.data[channel].cast::<f32>();
-            // SAFETY: `av_frame_get_buffer` made a plane of `FRAME` floats, aligned for vectors, for each of the at most two channels, and
-            // `av_frame_make_writable` made it ours alone; zero or any other bytes are a valid float.
-            let plane = unsafe { slice::from_raw_parts_mut(plane, FRAME) };
+            // SAFETY: `av_frame_get_buffer` made a plane of `frame_size` floats, aligned for vectors, for each of the at most two channels,
+            // and `av_frame_make_writable` made it ours alone; zero or any other bytes are a valid float.
+            let plane = unsafe { slice::from_raw_parts_mut(plane, samples) };
             let samples = pcm.chunks_exact(2).skip(channel).step_by(channels);
             for (float, sample) in plane[self.filled..].iter_mut().zip(samples) {
                 *float = f32::from(i16::from_le_bytes([sample[0], sample[1]])) / 32_768.0;
@@ -142,10 +192,10 @@ impl AacEncoder {
             let Some((pts, arrival)) = self.inside.pop_front() else {
                 return Err(Error::new("encoding sound", Remedy::Rebuild, "more packets than frames"));
             };
-            // The first packet is what the encoder's windows overlap with: it sounds one frame before what was given first.
-            let pts = pts - MediaTime::from_ticks(FRAME as i64, self.format.rate);
-            let data = self.frame_up(&encoded)?;
-            self.ready.push_back(Packet { codec: Codec::Aac, data, pts: Some(pts), dts: Some(pts), key: true, arrival });
+            let pts = pts - self.delay();
+            let data = if self.codec == Codec::Aac { self.frame_up(&encoded)? } else { share(encoded)? };
+            let codec = self.codec;
+            self.ready.push_back(Packet { codec, data, pts: Some(pts), dts: Some(pts), key: true, arrival, parameters: None });
         }
     }
 
@@ -165,14 +215,43 @@ impl AacEncoder {
     }
 }
 
-impl std::fmt::Debug for AacEncoder {
+impl std::fmt::Debug for AudioEncoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "AacEncoder({:?}, next at {:?})", self.format, self.clock)
+        write!(f, "AudioEncoder({:?}, {:?}, next at {:?})", self.codec, self.format, self.clock)
     }
 }
 
 // SAFETY: a codec context and a frame are bound to no thread, and `&mut self` orders the calls.
-unsafe impl Send for AacEncoder {}
+unsafe impl Send for AudioEncoder {}
+
+/// FFmpeg's encoder of a codec.
+struct Encoding {
+    name: &'static CStr,
+    sample_format: ff::AVSampleFormat,
+    rates: &'static [u32],
+}
+
+impl Encoding {
+    fn of(codec: Codec) -> Option<Self> {
+        let interleaved = ff::AVSampleFormat::AV_SAMPLE_FMT_S16;
+        match codec {
+            Codec::Aac => Some(Self { name: c"aac", sample_format: ff::AVSampleFormat::AV_SAMPLE_FMT_FLTP, rates: &AAC_RATES }),
+            Codec::Mp2 => Some(Self { name: c"mp2", sample_format: interleaved, rates: &[48_000, 44_100, 32_000] }),
+            // Its default frame is 20 ms long: half as many packets as of 10 ms, and still half the depth of a receiver's buffer.
+            Codec::Opus => Some(Self { name: c"libopus", sample_format: interleaved, rates: &[48_000, 24_000, 16_000, 12_000, 8_000] }),
+            Codec::Av1
+            | Codec::H264
+            | Codec::Hevc
+            | Codec::Mp3
+            | Codec::Mpeg1Video
+            | Codec::Mpeg2Video
+            | Codec::OtherAudio(_)
+            | Codec::OtherVideo(_)
+            | Codec::Vp8
+            | Codec::Vp9 => None,
+        }
+    }
+}
 
 /// Where the counted clock goes when the given time is `pts`.
 fn follow(clock: MediaTime, pts: MediaTime) -> MediaTime {
@@ -181,7 +260,7 @@ fn follow(clock: MediaTime, pts: MediaTime) -> MediaTime {
 }
 
 fn adts_header(format: AudioFormat, length: usize) -> [u8; ADTS_BYTES] {
-    let rate = RATES.iter().position(|&rate| rate == format.rate).unwrap_or(0) as u8;
+    let rate = AAC_RATES.iter().position(|&rate| rate == format.rate).unwrap_or(0) as u8;
     let length = length as u16;
     [
         // Sync word; MPEG-4, layer 0, no checksum.
@@ -197,13 +276,10 @@ fn adts_header(format: AudioFormat, length: usize) -> [u8; ADTS_BYTES] {
     ]
 }
 
-/// The samples of an AAC frame, and the encoder's delay.
-const FRAME: usize = 1_024;
-
 const ADTS_BYTES: usize = 7;
 
-/// The rates of ADTS, by index (ISO/IEC 14496-3, table 1.18).
-const RATES: [u32; 13] = [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
+/// The rates of AAC, by their index in ADTS (ISO/IEC 14496-3, table 1.18).
+const AAC_RATES: [u32; 13] = [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
 /// More than a sound server's own jitter, less than what lips show.
 const GAP: MediaTime = MediaTime::from_millis(100);
