@@ -8,10 +8,12 @@
 //! broadcast   (capture, encode) ─Packet▶ pack ─▶ hub ─cursor▶ viewer
 //! ```
 //!
-//! [`wire`] turns bytes into packets and back and keeps no pipeline state; [`control`] says what runs.
+//! [`wire`] turns bytes into packets and back and keeps no pipeline state; [`rtc`] is what speaks WebRTC at either end; [`control`] says
+//! what runs.
 #![forbid(unsafe_code)]
 
 pub mod broadcast;
 pub mod control;
 pub mod ingest;
+pub mod rtc;
 pub mod wire;

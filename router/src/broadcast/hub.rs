@@ -1,8 +1,10 @@
 //! One writer, any number of viewers, and no queue for any of them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use crosspoint_ffi::MediaTime;
 
 use super::gop::History;
 
@@ -22,8 +24,14 @@ pub struct Unit {
     pub media: Media,
     /// Whether a viewer can start here.
     pub key: bool,
-    /// The packed bytes.
+    /// The packed bytes; for viewers that get datagrams, the access unit as it is.
     pub bytes: Bytes,
+    /// The payloads of those datagrams; empty for all other viewers.
+    pub payloads: Arc<[Arc<[u8]>]>,
+    /// What goes before them for a viewer that lost what came before, if it has to be told.
+    pub preface: Option<Bytes>,
+    /// When it is shown or heard, on the stream's clock.
+    pub time: MediaTime,
     /// When it was captured.
     pub captured: Instant,
 }
@@ -49,6 +57,8 @@ impl Default for Limits {
 #[must_use = "a viewer counts until it leaves"]
 pub struct Cursor {
     next: u64,
+    /// Nothing is given before this unit was published.
+    held_until: u64,
     /// Whether units are skipped until a key unit, and for what reason.
     seeking: Option<Seeking>,
     dropped: u64,
@@ -119,6 +129,7 @@ pub struct HubStats {
 ///   at a key frame ordered for it. Orders merge: one at a time is under way;
 /// - a viewer that the history left behind is told how many units it lost and goes on at the newest key frame, or waits for one; for
 ///   such viewers one is ordered every two seconds at most;
+/// - where players count on regular key frames ([`Hub::set_key_interval`]) one is ordered when the last is so old;
 /// - sound alone has no key frames: a viewer starts at the live edge.
 ///
 /// The hub wakes nobody: after a publish the server lets viewers drain. Its commands come out of [`Hub::poll`].
@@ -127,6 +138,7 @@ pub struct HubStats {
 ///
 /// ```
 /// use bytes::Bytes;
+/// use crosspoint_ffi::MediaTime;
 /// use crosspoint_router::broadcast::{Hub, HubCommand, Limits, Media, Next, Unit};
 ///
 /// # #[expect(clippy::disallowed_methods, reason = "an example's clock")]
@@ -135,7 +147,8 @@ pub struct HubStats {
 /// let mut viewer = hub.join(now);
 /// assert_eq!(hub.poll(now), Some(HubCommand::Start));
 /// assert_eq!(hub.poll(now), Some(HubCommand::OrderKey));
-/// hub.publish(Unit { media: Media::Video, key: true, bytes: Bytes::from_static(b"picture"), captured: now });
+/// let (bytes, payloads) = (Bytes::from_static(b"picture"), Default::default());
+/// hub.publish(Unit { media: Media::Video, key: true, bytes, payloads, preface: None, time: MediaTime::ZERO, captured: now });
 /// assert!(matches!(hub.next(&mut viewer), Next::Unit(unit) if unit.bytes == "picture"));
 /// assert!(matches!(hub.next(&mut viewer), Next::Empty));
 /// ```
@@ -147,7 +160,12 @@ pub struct Hub {
     running: bool,
     /// When the last viewer left.
     deserted: Option<Instant>,
+    /// Units before this one are for those who are here already.
+    fence: u64,
     order: Order,
+    key_interval: Option<Duration>,
+    /// When the last key unit was captured.
+    last_key: Option<Instant>,
     stats: HubStats,
 }
 
@@ -165,23 +183,39 @@ impl Hub {
     #[must_use]
     pub fn new(limits: Limits, lead: Media) -> Self {
         let (order, stats) = (Order::default(), HubStats::default());
-        Self { history: History::new(limits), lead, running: false, deserted: None, order, stats }
+        let history = History::new(limits);
+        Self { history, lead, running: false, deserted: None, fence: 0, order, key_interval: None, last_key: None, stats }
+    }
+
+    /// Orders key frames while there are viewers, so that they come no further apart than this.
+    pub fn set_key_interval(&mut self, interval: Duration) {
+        self.key_interval = Some(interval);
     }
 
     /// Lets a viewer in.
     pub fn join(&mut self, now: Instant) -> Cursor {
         self.stats.viewers += 1;
         self.deserted = None;
-        let live = Cursor { next: self.history.end(), seeking: None, dropped: 0 };
+        let live = Cursor { next: self.history.end(), held_until: 0, seeking: None, dropped: 0 };
         if self.lead == Media::Audio {
             return live;
         }
         let fresh = |&key: &u64| self.history.captured(key).is_some_and(|at| now.saturating_duration_since(at) < FRESH_KEY);
-        if let Some(key) = self.history.newest_key(0).filter(fresh) {
+        if let Some(key) = self.history.newest_key(self.fence).filter(fresh) {
             return Cursor { next: key, ..live };
         }
         self.order.by_joiner = true;
         Cursor { seeking: Some(Seeking::Joined), ..live }
+    }
+
+    /// Lets a viewer in to a stream whose key frames cannot be ordered: it starts at the newest one that is kept, whatever its age, and
+    /// gets that and what followed in one burst with the next unit. Until then it gets nothing, as nothing is live.
+    pub fn join_kept(&mut self, now: Instant) -> Cursor {
+        let cursor = self.join(now);
+        match self.history.newest_key(self.fence) {
+            Some(key) => Cursor { next: key, held_until: self.history.end(), seeking: None, dropped: 0 },
+            None => cursor,
+        }
     }
 
     /// Lets a viewer go.
@@ -199,19 +233,38 @@ impl Hub {
         self.stats.units += 1;
         self.stats.bytes += unit.bytes.len() as u64;
         if unit.key {
+            self.last_key = Some(unit.captured);
             self.order = Order { last_for_lagger: self.order.last_for_lagger, ..Order::default() };
         }
         self.history.push(unit);
     }
 
+    /// A viewer that is not behind cannot go on without a key frame: datagrams of it were lost. It is served as a joiner would be.
+    pub fn want_key(&mut self, now: Instant) {
+        let newest = self.history.newest_key(self.fence).and_then(|key| self.history.captured(key));
+        // What it misses may be on its way to it already.
+        if newest.is_none_or(|at| now.saturating_duration_since(at) >= FRESH_KEY) {
+            self.order.by_joiner = true;
+        }
+    }
+
     /// The encoder was built anew: nobody works on an order that it was given before, and it begins with a key frame by itself.
     pub fn handle_restart(&mut self) {
         self.history.clear();
+        self.last_key = None;
         self.order = Order { under_way: true, last_for_lagger: self.order.last_for_lagger, ..Order::default() };
+    }
+
+    /// What was published until now is over: viewers that are here get it to its end, those that come later do not start in it.
+    pub fn handle_end(&mut self) {
+        self.fence = self.history.end();
     }
 
     /// Gives what stands at the cursor and moves it on.
     pub fn next(&mut self, cursor: &mut Cursor) -> Next<'_> {
+        if self.history.end() <= cursor.held_until && cursor.held_until > 0 {
+            return Next::Empty;
+        }
         let behind = self.history.start().saturating_sub(cursor.next);
         if behind > 0 && cursor.seeking.is_none() {
             return self.fall_back(cursor);
@@ -243,7 +296,7 @@ impl Hub {
     pub fn is_ready(&self, cursor: &Cursor) -> bool {
         match cursor.seeking {
             Some(_) => self.history.key_at_or_after(cursor.next).is_some(),
-            None => cursor.next < self.history.end(),
+            None => cursor.next.max(cursor.held_until) < self.history.end(),
         }
     }
 
@@ -262,6 +315,11 @@ impl Hub {
                 return Some(HubCommand::Stop);
             }
         }
+        if self.regular_key_at().is_some_and(|at| now >= at) {
+            self.order.under_way = true;
+            self.stats.keys_ordered += 1;
+            return Some(HubCommand::OrderKey);
+        }
         if self.order.due_at().is_some_and(|at| at.is_none_or(|at| now >= at)) {
             if !self.order.by_joiner {
                 self.order.last_for_lagger = Some(now);
@@ -277,13 +335,21 @@ impl Hub {
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Instant> {
         let stop = self.deserted.map(|since| since + LINGER);
-        stop.into_iter().chain(self.order.due_at().flatten()).min()
+        stop.into_iter().chain(self.order.due_at().flatten()).chain(self.regular_key_at()).min()
     }
 
     /// The counters.
     #[must_use]
     pub fn stats(&self) -> HubStats {
         self.stats
+    }
+
+    /// When the next regular key frame is to be ordered; nothing while one is under way, the first included.
+    fn regular_key_at(&self) -> Option<Instant> {
+        if self.order.under_way || self.stats.viewers == 0 {
+            return None;
+        }
+        Some(self.last_key? + self.key_interval?)
     }
 
     /// Moves a cursor that the history left behind to the newest key unit, or to the end to wait for one.

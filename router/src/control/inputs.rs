@@ -58,6 +58,8 @@ pub enum TrackChange {
 struct Session {
     spec: InputSpec,
     paused: bool,
+    /// Whether everything that it fetched has come to its end.
+    ended: bool,
     started_at: SystemTime,
 }
 
@@ -71,7 +73,7 @@ impl Inputs {
     /// Makes `spec` the whole input, or leaves everything as it was.
     ///
     /// # Errors
-    /// When `spec` names neither picture nor sound, or a canvas that no camera can have.
+    /// When `spec` names neither picture nor sound, a canvas that no camera can have, or the sound of a picture's socket without one.
     pub fn configure(&mut self, spec: InputSpec, now: SystemTime) -> Result<InputChange, Refusal> {
         let canvas = self.check(&spec)?;
         let before = self.session.take().map(|session| session.spec);
@@ -82,7 +84,7 @@ impl Inputs {
         };
         self.canvas = canvas;
         self.last_error = None;
-        self.session = Some(Session { paused: spec.start_paused, spec, started_at: now });
+        self.session = Some(Session { paused: spec.start_paused, ended: false, spec, started_at: now });
         Ok(change)
     }
 
@@ -118,6 +120,13 @@ impl Inputs {
         self.last_error = trouble;
     }
 
+    /// Remembers whether all that is configured has come to its end, or that it goes on after all.
+    pub fn set_ended(&mut self, ended: bool) {
+        if let Some(session) = &mut self.session {
+            session.ended = ended;
+        }
+    }
+
     /// Checks `spec` without touching anything, and says which canvas it asks for.
     ///
     /// # Errors
@@ -125,6 +134,11 @@ impl Inputs {
     pub fn check(&self, spec: &InputSpec) -> Result<VideoFormat, Refusal> {
         if spec.video.is_none() && spec.audio.is_none() {
             return Err(Refusal::new(RefusalKind::Bad, "nothing to configure: give video, audio or both"));
+        }
+        let has_socket = spec.video.as_ref().is_some_and(|video| video.source == VideoSource::Socket);
+        if spec.has_sound_of_video() && !has_socket {
+            let message = "audio of a socket in the format mpegts is the sound of the video's: configure video as socket, too";
+            return Err(Refusal::new(RefusalKind::Bad, message));
         }
         spec.video.as_ref().map_or(Ok(self.canvas), |video| canvas_of(video, self.canvas))
     }
@@ -136,7 +150,7 @@ impl Inputs {
     pub fn may_publish_video(&self) -> Result<(), Refusal> {
         match video_source(self.spec()) {
             Some(VideoSource::Socket) => Ok(()),
-            None => Err(Refusal::new(
+            Some(VideoSource::Pulled(_) | VideoSource::Webrtc) | None => Err(Refusal::new(
                 RefusalKind::Conflict,
                 "video is not configured as socket: configure {\"video\":{\"type\":\"socket\"}} first",
             )),
@@ -150,10 +164,44 @@ impl Inputs {
     pub fn may_publish_audio(&self) -> Result<(), Refusal> {
         match audio_source(self.spec()) {
             Some(AudioSource::Socket) => Ok(()),
-            None => Err(Refusal::new(
+            Some(AudioSource::SocketOfVideo) => Err(Refusal::new(
+                RefusalKind::Conflict,
+                "audio is configured in the format mpegts: send it with the picture, or configure {\"audio\":{\"type\":\"socket\"}}",
+            )),
+            Some(AudioSource::Pulled(_) | AudioSource::Webrtc) | None => Err(Refusal::new(
                 RefusalKind::Conflict,
                 "audio is not configured as socket: configure {\"audio\":{\"type\":\"socket\"}} first",
             )),
+        }
+    }
+
+    /// Which of the tracks that a WebRTC peer offers, picture and sound, it may publish.
+    ///
+    /// # Errors
+    /// When none of them is configured as webrtc.
+    pub fn may_publish_webrtc(&self, video: bool, audio: bool) -> Result<(bool, bool), Refusal> {
+        let configured = self.spec().map(InputSpec::webrtc_tracks).unwrap_or_default();
+        match (configured, (configured.0 && video, configured.1 && audio)) {
+            ((false, false), _) => Err(Refusal::new(
+                RefusalKind::Conflict,
+                "neither track is configured as webrtc: configure {\"video\":{\"type\":\"webrtc\"}}, audio or both first",
+            )),
+            (_, (false, false)) => Err(Refusal::new(
+                RefusalKind::Conflict,
+                "the offer sends nothing that is configured as webrtc: offer that track or configure it",
+            )),
+            (_, tracks) => Ok(tracks),
+        }
+    }
+
+    /// Lets a viewer of the feed in.
+    ///
+    /// # Errors
+    /// When there is no video input.
+    pub fn may_watch_feed(&self) -> Result<(), Refusal> {
+        match video_source(self.spec()) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::new(RefusalKind::Conflict, "there is no video input to show: configure one first")),
         }
     }
 
@@ -162,12 +210,13 @@ impl Inputs {
     pub fn state(&self) -> InputState {
         match &self.session {
             None => InputState::Idle,
+            Some(session) if session.ended => InputState::Idle,
             Some(session) if session.paused => InputState::Paused,
             Some(_) => InputState::Running,
         }
     }
 
-    /// What is configured; nothing when idle.
+    /// What is configured; nothing before the first configure and after a stop.
     #[must_use]
     pub fn spec(&self) -> Option<&InputSpec> {
         self.session.as_ref().map(|session| &session.spec)
@@ -225,120 +274,4 @@ fn canvas_of(video: &VideoInput, present: VideoFormat) -> Result<VideoFormat, Re
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::control::{AudioDestination, AudioInput};
-
-    fn inputs() -> Inputs {
-        Inputs::new(VideoFormat::new(1280, 720, 30).unwrap())
-    }
-
-    fn video(width: Option<u32>, height: Option<u32>, frame_rate: Option<u32>) -> Option<VideoInput> {
-        Some(VideoInput { source: VideoSource::Socket, width, height, frame_rate })
-    }
-
-    fn audio(destination: AudioDestination) -> Option<AudioInput> {
-        Some(AudioInput { source: AudioSource::Socket, destination })
-    }
-
-    fn spec(video: Option<VideoInput>, audio: Option<AudioInput>) -> InputSpec {
-        InputSpec { video, audio, start_paused: false }
-    }
-
-    const START: SystemTime = SystemTime::UNIX_EPOCH;
-
-    #[test]
-    fn refused_configure_leaves_the_session_as_it_was() {
-        let mut inputs = inputs();
-        inputs.configure(spec(video(Some(640), Some(360), None), None), START).unwrap();
-        let before = inputs.status(InputStats::default());
-
-        let later = START + Duration::from_secs(1);
-        for bad in [
-            spec(None, None),
-            spec(video(Some(641), None, None), None),
-            spec(video(None, None, Some(61)), audio(AudioDestination::Speaker)),
-        ] {
-            let refusal = inputs.configure(bad, later).unwrap_err();
-            assert_eq!(refusal.kind, RefusalKind::Bad);
-            assert_eq!(inputs.status(InputStats::default()), before);
-        }
-    }
-
-    #[test]
-    fn absent_sides_come_from_the_present_canvas() {
-        let cases = [
-            (video(None, None, None), None),
-            (video(Some(640), None, None), VideoFormat::new(640, 720, 30)),
-            (video(Some(640), Some(360), Some(15)), VideoFormat::new(640, 360, 15)),
-            (video(Some(1280), Some(720), Some(30)), None),
-        ];
-        for (video, canvas) in cases {
-            let mut inputs = inputs();
-            assert_eq!(inputs.configure(spec(video, None), START).unwrap().canvas, canvas);
-        }
-    }
-
-    #[test]
-    fn same_type_keeps_its_publisher() {
-        let mut inputs = inputs();
-        let first = inputs.configure(spec(video(None, None, None), None), START).unwrap();
-        assert_eq!((first.video, first.audio), (TrackChange::Replaced, TrackChange::Kept));
-
-        let resized = inputs.configure(spec(video(Some(640), None, None), audio(AudioDestination::Microphone)), START).unwrap();
-        assert_eq!((resized.video, resized.audio), (TrackChange::Kept, TrackChange::Replaced));
-
-        let without = inputs.configure(spec(None, audio(AudioDestination::Microphone)), START).unwrap();
-        assert_eq!((without.video, without.audio), (TrackChange::Replaced, TrackChange::Kept));
-    }
-
-    #[test]
-    fn other_destination_keeps_the_sounds_publisher() {
-        let mut inputs = inputs();
-        inputs.configure(spec(None, audio(AudioDestination::Microphone)), START).unwrap();
-        let change = inputs.configure(spec(None, audio(AudioDestination::Speaker)), START).unwrap();
-        assert_eq!(change.audio, TrackChange::Kept);
-    }
-
-    #[test]
-    fn pause_and_resume_are_idempotent_and_need_a_session() {
-        let mut inputs = inputs();
-        assert_eq!(inputs.pause().unwrap_err().kind, RefusalKind::Bad);
-        assert_eq!(inputs.resume().unwrap_err().kind, RefusalKind::Bad);
-
-        inputs.configure(InputSpec { start_paused: true, ..spec(None, audio(AudioDestination::Speaker)) }, START).unwrap();
-        assert_eq!(inputs.state(), InputState::Paused);
-        assert_eq!((inputs.pause().unwrap(), inputs.state()), (false, InputState::Paused));
-        assert_eq!((inputs.resume().unwrap(), inputs.state()), (true, InputState::Running));
-        assert_eq!((inputs.resume().unwrap(), inputs.state()), (false, InputState::Running));
-    }
-
-    #[test]
-    fn stop_always_works_and_closes_what_published() {
-        let mut inputs = inputs();
-        assert_eq!(inputs.stop().video, TrackChange::Kept);
-
-        inputs.configure(spec(video(Some(640), Some(360), None), audio(AudioDestination::Speaker)), START).unwrap();
-        inputs.set_last_error(Some("the publisher vanished".to_owned()));
-        let change = inputs.stop();
-        assert_eq!((change.video, change.audio), (TrackChange::Replaced, TrackChange::Replaced));
-        let status = inputs.status(InputStats::default());
-        assert_eq!((status.state, status.spec, status.started_at, status.last_error), (InputState::Idle, None, None, None));
-        assert_eq!(Some(status.canvas), VideoFormat::new(640, 360, 30), "the camera goes on with its canvas");
-    }
-
-    #[test]
-    fn publishers_need_their_track_configured() {
-        let mut inputs = inputs();
-        let answers = |inputs: &Inputs| (inputs.may_publish_video().is_ok(), inputs.may_publish_audio().is_ok());
-        assert_eq!(answers(&inputs), (false, false));
-        inputs.configure(spec(video(None, None, None), None), START).unwrap();
-        assert_eq!(answers(&inputs), (true, false));
-        inputs.configure(spec(None, audio(AudioDestination::Microphone)), START).unwrap();
-        assert_eq!(answers(&inputs), (false, true));
-        inputs.stop();
-        assert_eq!(inputs.may_publish_video().unwrap_err().kind, RefusalKind::Conflict);
-    }
-}
+mod tests;

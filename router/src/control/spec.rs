@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Pulled;
+use crate::wire::rtmp::TargetUrl;
+
 /// A whole input as one configure describes it; what it does not name is off.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InputSpec {
@@ -30,8 +33,12 @@ pub struct VideoInput {
 /// A source of pictures.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum VideoSource {
+    /// A file or a stream that we fetch.
+    Pulled(Pulled),
     /// MPEG-TS chunks on a WebSocket.
     Socket,
+    /// A WebRTC peer.
+    Webrtc,
 }
 
 /// Where the sound comes from and where it goes.
@@ -46,8 +53,47 @@ pub struct AudioInput {
 /// A source of sound.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum AudioSource {
+    /// A file or a stream that we fetch.
+    Pulled(Pulled),
     /// MP3 chunks on a WebSocket.
     Socket,
+    /// The sound in the MPEG-TS of the picture's WebSocket.
+    SocketOfVideo,
+    /// A WebRTC peer.
+    Webrtc,
+}
+
+impl InputSpec {
+    /// What is fetched for the picture.
+    #[must_use]
+    pub fn pulled_video(&self) -> Option<&Pulled> {
+        match &self.video.as_ref()?.source {
+            VideoSource::Pulled(pulled) => Some(pulled),
+            VideoSource::Socket | VideoSource::Webrtc => None,
+        }
+    }
+
+    /// What is fetched for the sound.
+    #[must_use]
+    pub fn pulled_audio(&self) -> Option<&Pulled> {
+        match &self.audio.as_ref()?.source {
+            AudioSource::Pulled(pulled) => Some(pulled),
+            AudioSource::Socket | AudioSource::SocketOfVideo | AudioSource::Webrtc => None,
+        }
+    }
+
+    /// Whether a WebRTC peer brings the picture, and whether one brings the sound.
+    #[must_use]
+    pub fn webrtc_tracks(&self) -> (bool, bool) {
+        let video = self.video.as_ref().is_some_and(|video| video.source == VideoSource::Webrtc);
+        (video, self.audio.as_ref().is_some_and(|audio| audio.source == AudioSource::Webrtc))
+    }
+
+    /// Whether the picture's socket brings the sound, too.
+    #[must_use]
+    pub fn has_sound_of_video(&self) -> bool {
+        self.audio.as_ref().is_some_and(|audio| audio.source == AudioSource::SocketOfVideo)
+    }
 }
 
 /// The sink that an input's sound plays into.
@@ -108,13 +154,44 @@ pub struct StreamSpec {
     pub mode: StreamMode,
     /// The frames a second of its picture, 1…60.
     pub framerate: u32,
-    /// Whether it has a picture at all.
-    pub video: bool,
+    /// What its picture is compressed with; nothing when it is sound alone.
+    pub video: Option<StreamCodec>,
+    /// Where it is pushed to; that is, [`StreamMode::Remote`] has one and no other mode.
+    pub target: Option<TargetUrl>,
 }
 
 /// How viewers get a stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StreamMode {
+    /// RTMP players of our own server.
+    Internal,
+    /// An RTMP server that it is pushed to.
+    Remote,
     /// MPEG-TS on a WebSocket.
     Socket,
+    /// WebRTC peers.
+    Webrtc,
+}
+
+impl StreamMode {
+    /// The mode as the API writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::Remote => "remote",
+            Self::Socket => "socket",
+            Self::Webrtc => "webrtc",
+        }
+    }
+}
+
+/// What a stream's picture is compressed with.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum StreamCodec {
+    /// H.264 of constrained baseline profile; sound is AAC, or Opus in WebRTC.
+    #[default]
+    H264,
+    /// MPEG-1 video, for players like JSMpeg; sound is MP2.
+    Mpeg1,
 }

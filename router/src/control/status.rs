@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use crosspoint_ffi::VideoFormat;
 
 use super::{InputSpec, StreamId, StreamMode};
+use crate::wire::rtmp::TargetUrl;
 
 /// Whether an input runs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -23,7 +24,7 @@ pub enum InputState {
 pub struct InputStatus {
     /// Whether it runs.
     pub state: InputState,
-    /// What was configured; nothing when idle.
+    /// What was configured; nothing before the first configure and after a stop.
     pub spec: Option<InputSpec>,
     /// What the camera shows.
     pub canvas: VideoFormat,
@@ -42,12 +43,18 @@ pub struct InputStats {
     pub camera_in_use: Option<bool>,
     /// Whether someone records the microphone; nothing when the sound server cannot tell.
     pub microphone_in_use: Option<bool>,
-    /// Frames decoded.
+    /// Frames that came, decoded or not.
     pub frames_in: u64,
+    /// Frames decoded.
+    pub frames_decoded: u64,
+    /// Frames that were not decoded because nobody read the camera.
+    pub frames_unwatched: u64,
     /// Frames written to the camera.
     pub frames_out: u64,
-    /// Frames that a newer one replaced before they were written.
+    /// Frames that a newer one replaced before they were written, or that were not decoded because decoding was behind.
     pub frames_dropped: u64,
+    /// How often a source was so heavy that its frames are decoded several at a time, with more delay.
+    pub decodes_by_frame: u64,
     /// Writes that a read fell into.
     pub possible_tears: u64,
     /// Packets and stretches of bytes that could not be understood.
@@ -58,10 +65,26 @@ pub struct InputStats {
     pub latency_p50_ms: Option<f32>,
     /// The same, 99th percentile.
     pub latency_p99_ms: Option<f32>,
+    /// The sound between its source and the sink's clock, in milliseconds; nothing while none plays.
+    pub microphone_depth_ms: Option<f32>,
+    /// From a packet's release until it is heard, in milliseconds; nothing while no sound plays.
+    pub microphone_latency_ms: Option<f32>,
+    /// What the depth is held at, in milliseconds.
+    pub microphone_target_ms: Option<f32>,
+    /// By how many parts in a million the sound is lengthened to hold it.
+    pub microphone_correction_ppm: i32,
+    /// Sound dropped to get back to live, in milliseconds.
+    pub microphone_dropped_ms: f32,
+    /// Sound packets dropped because the sound server was away.
+    pub microphone_lost_packets: u64,
+    /// How often the sound ran dry: a gap of the source's, or a packet too late.
+    pub microphone_underruns: u64,
     /// Publishers attached to the video socket (0 or 1).
     pub video_publishers: u32,
     /// Publishers attached to the audio socket (0 or 1).
     pub audio_publishers: u32,
+    /// Viewers attached to the feed.
+    pub feed_viewers: u32,
 }
 
 /// One stream at one moment.
@@ -81,6 +104,10 @@ pub struct StreamStatus {
     pub started_at: SystemTime,
     /// The newest trouble that has not gone away.
     pub last_error: Option<String>,
+    /// Where it is pushed to.
+    pub target: Option<TargetUrl>,
+    /// How often the push began anew.
+    pub reconnects: u64,
 }
 
 /// Why a call was refused, in words for the caller.

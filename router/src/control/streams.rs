@@ -1,5 +1,6 @@
 //! The life cycle of the streams: which there are, and who watches.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::{Refusal, RefusalKind, StreamId, StreamMode, StreamSpec, StreamStatus};
@@ -9,10 +10,10 @@ use super::{Refusal, RefusalKind, StreamId, StreamMode, StreamSpec, StreamStatus
 /// ```
 /// use std::time::SystemTime;
 ///
-/// use crosspoint_router::control::{StreamId, StreamMode, StreamSpec, Streams};
+/// use crosspoint_router::control::{StreamCodec, StreamId, StreamMode, StreamSpec, Streams};
 ///
 /// let mut streams = Streams::new(true);
-/// let spec = StreamSpec { id: StreamId::default(), mode: StreamMode::Socket, framerate: 30, video: true };
+/// let spec = StreamSpec { id: StreamId::default(), mode: StreamMode::Socket, framerate: 30, video: Some(StreamCodec::H264), target: None };
 /// streams.start(spec.clone(), SystemTime::UNIX_EPOCH)?;
 /// assert!(streams.start(spec, SystemTime::UNIX_EPOCH).is_err(), "the id is in use");
 /// streams.stop(None)?;
@@ -31,6 +32,7 @@ struct Stream {
     viewers: u32,
     started_at: SystemTime,
     last_error: Option<String>,
+    reconnects: u64,
 }
 
 impl Streams {
@@ -43,20 +45,28 @@ impl Streams {
     /// Starts a stream.
     ///
     /// # Errors
-    /// When its id is in use, its rate is outside 1…60, or it needs a picture and there is no display.
+    /// When its id is in use, its rate is outside 1…60 or one too many beside those of other streams, or it needs a picture and there is
+    /// no display.
     pub fn start(&mut self, spec: StreamSpec, now: SystemTime) -> Result<StreamStatus, Refusal> {
         if !(1..=60).contains(&spec.framerate) {
             return Err(Refusal::new(RefusalKind::Bad, format!("framerate is 1 to 60, not {}", spec.framerate)));
+        }
+        if (spec.mode == StreamMode::Remote) != spec.target.is_some() {
+            return Err(Refusal::new(RefusalKind::Bad, "target_url goes with the mode remote, and the mode remote needs it"));
         }
         if self.find(&spec.id).is_some() {
             let message = format!("a stream with the id {} runs already: stop it first or choose another id", spec.id);
             return Err(Refusal::new(RefusalKind::Conflict, message));
         }
-        if spec.video && !self.has_display {
+        if spec.video.is_some() && !self.has_display {
             let message = "no display is configured: start crosspoint with --display or set DISPLAY, or ask for \"video\": false";
             return Err(Refusal::new(RefusalKind::Unavailable, message));
         }
-        let stream = Stream { spec, viewers: 0, started_at: now, last_error: None };
+        if spec.video.is_some() && self.rates_beside(spec.framerate) >= MOST_RATES {
+            let message = format!("the screen is encoded at {MOST_RATES} frame rates already: ask for one of those, or stop a stream");
+            return Err(Refusal::new(RefusalKind::Unavailable, message));
+        }
+        let stream = Stream { spec, viewers: 0, started_at: now, last_error: None, reconnects: 0 };
         let status = stream.status();
         self.running.push(stream);
         Ok(status)
@@ -74,13 +84,36 @@ impl Streams {
         Ok(self.running.remove(index).status())
     }
 
-    /// Lets a viewer of the WebSocket in.
+    /// Lets a viewer in that watches streams of `mode`.
     ///
     /// # Errors
-    /// When there is no such stream, or it is not for the WebSocket.
-    pub fn may_view(&self, id: &StreamId) -> Result<(), Refusal> {
-        match self.find(id).ok_or_else(|| missing(id))?.spec.mode {
-            StreamMode::Socket => Ok(()),
+    /// When there is no such stream, or it is of another mode.
+    pub fn may_view(&self, id: &StreamId, mode: StreamMode) -> Result<(), Refusal> {
+        let has = self.find(id).ok_or_else(|| missing(id))?.spec.mode;
+        if has == mode {
+            return Ok(());
+        }
+        let message = format!("the stream {id} has the mode {}, not {}", has.name(), mode.name());
+        Err(Refusal::new(RefusalKind::Conflict, message))
+    }
+
+    /// Which stream of `mode` a viewer means that names none: `default`, or the only one of the mode.
+    ///
+    /// # Errors
+    /// When there is none, or which one is meant cannot be known.
+    pub fn implied_of(&self, mode: StreamMode) -> Result<StreamId, Refusal> {
+        let default = StreamId::default();
+        if self.find(&default).is_some() {
+            return Ok(default);
+        }
+        let mut ids = self.running.iter().filter(|stream| stream.spec.mode == mode).map(|stream| &stream.spec.id);
+        match (ids.next(), ids.next()) {
+            (Some(id), None) => Ok(id.clone()),
+            (None, _) => Err(Refusal::new(RefusalKind::Missing, format!("no stream of the mode {} runs", mode.name()))),
+            (Some(_), Some(_)) => Err(Refusal::new(
+                RefusalKind::Missing,
+                format!("no stream is called default and several of the mode {} run: give an id", mode.name()),
+            )),
         }
     }
 
@@ -104,6 +137,13 @@ impl Streams {
         }
     }
 
+    /// Remembers how often a push began anew.
+    pub fn set_reconnects(&mut self, id: &StreamId, reconnects: u64) {
+        if let Some(stream) = self.find_mut(id) {
+            stream.reconnects = reconnects;
+        }
+    }
+
     /// What a stream was started with.
     #[must_use]
     pub fn spec(&self, id: &StreamId) -> Option<&StreamSpec> {
@@ -114,6 +154,13 @@ impl Streams {
     #[must_use]
     pub fn list(&self) -> Vec<StreamStatus> {
         self.running.iter().map(Stream::status).collect()
+    }
+
+    /// How many frame rates other than this one the running streams have.
+    fn rates_beside(&self, framerate: u32) -> usize {
+        let pictures = self.running.iter().filter(|stream| stream.spec.video.is_some());
+        let rates: BTreeSet<u32> = pictures.map(|stream| stream.spec.framerate).filter(|&rate| rate != framerate).collect();
+        rates.len()
     }
 
     fn find(&self, id: &StreamId) -> Option<&Stream> {
@@ -147,6 +194,8 @@ impl Stream {
             viewers: self.viewers,
             started_at: self.started_at,
             last_error: self.last_error.clone(),
+            target: self.spec.target.clone(),
+            reconnects: self.reconnects,
         }
     }
 }
@@ -155,14 +204,19 @@ fn missing(id: &StreamId) -> Refusal {
     Refusal::new(RefusalKind::Missing, format!("no stream with the id {id} runs"))
 }
 
+/// Each frame rate is a capture schedule and an encoder of its own.
+const MOST_RATES: usize = 3;
+
 #[cfg(test)]
 mod tests {
+    use super::super::StreamCodec;
     use super::*;
+    use crate::wire::rtmp::TargetUrl;
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
     fn spec(id: &str) -> StreamSpec {
-        StreamSpec { id: id.parse().unwrap(), mode: StreamMode::Socket, framerate: 30, video: true }
+        StreamSpec { id: id.parse().unwrap(), mode: StreamMode::Socket, framerate: 30, video: Some(StreamCodec::H264), target: None }
     }
 
     fn ids(streams: &Streams) -> Vec<String> {
@@ -185,10 +239,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_pushed_has_a_target_and_nothing_else_has() {
+        let mut streams = Streams::new(true);
+        let target = TargetUrl::parse("rtmp://host/app/key").ok();
+        for (mode, target, good) in [
+            (StreamMode::Remote, target.clone(), true),
+            (StreamMode::Remote, None, false),
+            (StreamMode::Internal, target, false),
+            (StreamMode::Internal, None, true),
+        ] {
+            let id = format!("{}-{good}", mode.name());
+            assert_eq!(streams.start(StreamSpec { mode, target, ..spec(&id) }, NOW).is_ok(), good, "{id}");
+        }
+        streams.set_reconnects(&"remote-true".parse().unwrap(), 3);
+        assert_eq!(streams.list().iter().map(|stream| stream.reconnects).collect::<Vec<_>>(), [3, 0]);
+    }
+
+    #[test]
     fn picture_needs_a_display_and_sound_does_not() {
         let mut streams = Streams::new(false);
         assert_eq!(streams.start(spec("seen"), NOW).unwrap_err().kind, RefusalKind::Unavailable);
-        streams.start(StreamSpec { video: false, ..spec("heard") }, NOW).unwrap();
+        streams.start(StreamSpec { video: None, ..spec("heard") }, NOW).unwrap();
         assert_eq!(ids(&streams), ["heard"]);
     }
 
@@ -238,8 +309,23 @@ mod tests {
     fn viewers_are_let_in_where_there_is_a_stream() {
         let mut streams = Streams::new(true);
         let id = StreamId::default();
-        assert_eq!(streams.may_view(&id).unwrap_err().kind, RefusalKind::Missing);
+        assert_eq!(streams.may_view(&id, StreamMode::Socket).unwrap_err().kind, RefusalKind::Missing);
         streams.start(spec("default"), NOW).unwrap();
-        assert!(streams.may_view(&id).is_ok());
+        assert!(streams.may_view(&id, StreamMode::Socket).is_ok());
+        assert_eq!(streams.may_view(&id, StreamMode::Webrtc).unwrap_err().kind, RefusalKind::Conflict);
+    }
+
+    #[test]
+    fn three_frame_rates_are_encoded_and_a_fourth_is_refused() {
+        let mut streams = Streams::new(true);
+        let at = |framerate, id| StreamSpec { framerate, ..spec(id) };
+        for (framerate, id) in [(15, "a"), (30, "b"), (60, "c"), (30, "d")] {
+            streams.start(at(framerate, id), NOW).unwrap();
+        }
+        assert_eq!(streams.start(at(25, "e"), NOW).unwrap_err().kind, RefusalKind::Unavailable);
+        streams.start(StreamSpec { video: None, ..at(25, "heard") }, NOW).unwrap();
+        streams.start(at(60, "e"), NOW).unwrap();
+        streams.stop(Some(&"a".parse().unwrap())).unwrap();
+        streams.start(at(25, "f"), NOW).unwrap();
     }
 }

@@ -1,19 +1,31 @@
 //! Into the sandbox: from a publisher's bytes to the camera and the microphone.
 //!
-//! A [`SocketSource`] holds what one chunk gave and releases it by media time ([`Pacer`]); what was decoded goes to a [`Presenter`],
-//! which writes the camera around its reader's clock ([`ReaderClock`]). Joining them with a decoder and a camera is the server's work.
+//! A [`MediaSource`] holds what a publisher, a file or a stream gave and releases it by media time ([`Pacer`]); a [`Backlog`] says what of
+//! it is decoded when, by whether anybody reads the camera ([`Demand`]); what was decoded goes to a [`Presenter`], which writes the camera
+//! around its reader's clock ([`ReaderClock`]), and sound to a sink, at a [`Depth`] that is held. A [`Mirror`] gives the same packets to the
+//! feed's viewers. Joining them with decoders, a camera and a sink is the server's work.
 
+mod backlog;
+mod demand;
+mod depth;
+mod edge;
 mod latency;
+mod mirror;
 mod pace;
 mod present;
 mod reader;
 mod source;
+mod timeline;
 
+pub use backlog::{Backlog, BacklogOutput, BacklogStats, Step};
+pub use demand::Demand;
+pub use depth::{Depth, Held, Lump, Refill};
 pub use latency::Latency;
+pub use mirror::{FeedFormat, FeedKind, KEPT_MAX_BYTES, KEPT_MAX_PACKETS, Mirror, Packer};
 pub use pace::{Due, Pacer};
 pub use present::{PresentOutput, PresentStats, Presenter, ReaderEvent};
 pub use reader::ReaderClock;
-pub use source::{SocketSource, SourceOutput, SourceStats};
+pub use source::{MediaSource, Nature, SourceOutput, SourceStats, Track};
 
 #[cfg(test)]
 mod clock {

@@ -45,6 +45,8 @@ pub struct Pacer {
     reader: ReaderClock,
     /// What is added to due times so that they fall behind reads.
     shift_s: f64,
+    /// Whether the sender makes packets as it sends them: then none is ever early.
+    realtime: bool,
 }
 
 /// The moment at which a media time is due, before the shift.
@@ -61,6 +63,12 @@ impl Pacer {
         Self::default()
     }
 
+    /// Makes a pacer of packets that come as they are made. Those that come in a burst were held up on their way, and the newest anchors.
+    #[must_use]
+    pub fn realtime() -> Self {
+        Self { realtime: true, ..Self::default() }
+    }
+
     /// Takes a read of the camera, for the shift.
     pub fn handle_tick(&mut self, at: Instant) {
         self.reader.handle_read(at);
@@ -68,7 +76,33 @@ impl Pacer {
 
     /// Forgets the anchor, so that the next packet is due at once: after a pause, or for a new publisher. The reader is still known.
     pub fn reanchor(&mut self) {
-        *self = Self { reader: std::mem::take(&mut self.reader), ..Self::default() };
+        *self = Self { reader: std::mem::take(&mut self.reader), realtime: self.realtime, ..Self::default() };
+    }
+
+    /// Moves all that is due by `seconds`.
+    pub(super) fn postpone(&mut self, seconds: f64) {
+        if let Some(anchor) = self.anchor.as_mut() {
+            anchor.wall = moved(anchor.wall, seconds);
+        }
+        self.last_due = self.last_due.map(|due| moved(due, seconds));
+    }
+
+    /// Makes `time` due at `at`, and all else accordingly.
+    pub(super) fn anchor(&mut self, time: MediaTime, at: Instant) {
+        if let Some(anchor) = self.anchor {
+            let was = moved(anchor.wall, (time - anchor.media).as_secs_f64());
+            self.postpone(seconds_between(was, at));
+        }
+    }
+
+    /// When a packet of this time is due, before the shift that is for pictures only.
+    pub(super) fn when(&self, time: MediaTime) -> Option<Instant> {
+        self.anchor.map(|anchor| moved(anchor.wall, (time - anchor.media).as_secs_f64()))
+    }
+
+    /// Whether the last packet released had been there before it was due.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.ahead
     }
 
     /// Says when the packet next in decoding order, of this decode time and arrival, is due. A packet without a time goes with its
@@ -88,7 +122,7 @@ impl Pacer {
         }
         let due = moved(anchor.wall, (time - anchor.media).as_secs_f64() + self.shift_s);
         let early_s = seconds_between(arrival, due);
-        let is_ahead = early_s > self.tolerance_s();
+        let is_ahead = early_s > self.tolerance_s() && !self.realtime;
         if now < due && (is_ahead || self.ahead) {
             return Due::At(due);
         }
@@ -125,7 +159,7 @@ impl Pacer {
         self.shift_s = 0.0;
         if early_s > 0.0 {
             // Slowly: a file sent at a little more than real time must become `ahead`, not be followed.
-            anchor.wall = moved(anchor.wall, -early_s * EARLY_GAIN);
+            anchor.wall = moved(anchor.wall, -early_s * if self.realtime { 1.0 } else { EARLY_GAIN });
             self.lateness = None;
             return;
         }
@@ -193,12 +227,12 @@ impl Pacer {
     }
 }
 
-fn moved(instant: Instant, seconds: f64) -> Instant {
+pub(super) fn moved(instant: Instant, seconds: f64) -> Instant {
     let distance = Duration::from_secs_f64(seconds.abs());
     if seconds < 0.0 { instant.checked_sub(distance).unwrap_or(instant) } else { instant + distance }
 }
 
-fn seconds_between(from: Instant, to: Instant) -> f64 {
+pub(super) fn seconds_between(from: Instant, to: Instant) -> f64 {
     match to.checked_duration_since(from) {
         Some(ahead) => ahead.as_secs_f64(),
         None => -from.saturating_duration_since(to).as_secs_f64(),

@@ -87,6 +87,10 @@ pub struct Presenter<F> {
     holds: u32,
     /// What the camera is to show when no frame waits.
     wants_black: bool,
+    /// Whether it shows black, or will when the write that is going on has ended.
+    is_black: bool,
+    /// When the picture in the camera becomes another source's, and goes.
+    swap_until: Option<Instant>,
     paused: bool,
     /// How long a write takes: rises at once, falls slowly.
     write_cost: Duration,
@@ -136,6 +140,8 @@ impl<F> Presenter<F> {
             written: None,
             holds: 0,
             wants_black: true,
+            is_black: false,
+            swap_until: None,
             paused: false,
             write_cost: Duration::ZERO,
             stats: PresentStats::default(),
@@ -151,6 +157,7 @@ impl<F> Presenter<F> {
             return;
         }
         self.wants_black = false;
+        self.swap_until = None;
         if self.waiting.replace(Waiting { frame, since, held: false }).is_some() {
             self.stats.dropped += 1;
         }
@@ -214,9 +221,17 @@ impl<F> Presenter<F> {
         self.paused = false;
     }
 
+    /// Another source begins: the old one's picture stays until the next frame, but for 300 ms at most, then the camera is black.
+    pub fn handle_swap(&mut self, now: Instant) {
+        if !self.paused && !self.wants_black && (!self.is_black || self.waiting.is_some()) {
+            self.swap_until = Some(now + LONGEST_SWAP);
+        }
+    }
+
     /// Blackens the camera until the next frame: the source is gone, or was stopped.
     pub fn handle_blackout(&mut self) {
         self.wants_black = true;
+        self.swap_until = None;
         self.stats.dropped += u64::from(self.waiting.take().is_some());
     }
 
@@ -225,8 +240,11 @@ impl<F> Presenter<F> {
         if self.writing.is_some() {
             return PresentOutput::Idle;
         }
+        if self.swap_until.is_some_and(|until| until <= now) {
+            self.handle_blackout();
+        }
         if !self.wants_black && self.waiting.is_none() {
-            return PresentOutput::Idle;
+            return self.swap_until.map_or(PresentOutput::Idle, PresentOutput::WaitUntil);
         }
         if let Some(until) = self.protected_until(now) {
             if let Some(waiting) = &mut self.waiting {
@@ -239,14 +257,24 @@ impl<F> Presenter<F> {
         }
         match self.waiting.take() {
             Some(Waiting { frame, since, held }) => {
+                self.is_black = false;
                 self.writing = Some(Writing::Frame { since, held });
                 PresentOutput::Write(frame)
             }
             None => {
-                self.wants_black = false;
+                (self.wants_black, self.is_black) = (false, true);
                 self.writing = Some(Writing::Black);
                 PresentOutput::WriteBlack
             }
+        }
+    }
+
+    /// Whether a page has the camera open; nothing when the kernel cannot tell.
+    #[must_use]
+    pub fn in_use(&self) -> Option<bool> {
+        match self.reader {
+            Reader::Open(count) => Some(count > 0),
+            Reader::Unknown => None,
         }
     }
 
@@ -254,10 +282,7 @@ impl<F> Presenter<F> {
     #[must_use]
     pub fn stats(&self) -> PresentStats {
         PresentStats {
-            in_use: match self.reader {
-                Reader::Open(count) => Some(count > 0),
-                Reader::Unknown => None,
-            },
+            in_use: self.in_use(),
             reader_fps: self.clock.period().map(|period| 1.0 / period.as_secs_f64()),
             latency_p50: self.latency.quantile(0.5),
             latency_p99: self.latency.quantile(0.99),
@@ -317,6 +342,8 @@ impl<F> Default for Presenter<F> {
     }
 }
 
+/// How long the picture of a source that was replaced may stand in for the next one's.
+const LONGEST_SWAP: Duration = Duration::from_millis(300);
 /// The distance a write keeps from the reader's next read: what the reader's timer and our scheduling are seen to jitter by.
 const GUARD: Duration = Duration::from_millis(2);
 /// Frames that wait in a row before one overwrites the frame that keeps them waiting. A sender that jitters across the reader's clock

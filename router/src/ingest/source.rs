@@ -1,91 +1,198 @@
-//! What a publisher's socket gave and the decoder has not taken yet: at most one chunk.
+//! What a source gave and the decoders have not taken yet.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crosspoint_ffi::Packet;
+use crosspoint_ffi::{MediaTime, Packet, Parameters};
 
+use super::edge::Edge;
+use super::pace::{moved, seconds_between};
+use super::timeline::Timeline;
 use super::{Due, Pacer};
 
-/// What to do next.
-#[derive(Debug)]
-pub enum SourceOutput {
-    /// All is released: read the publisher's next chunk.
-    Hungry,
-    /// Decode this packet now.
-    Release {
-        /// The packet.
-        packet: Packet,
-        /// Since when it could have been released; see [`Due::Now`].
-        since: Instant,
-    },
-    /// Nothing before this moment, unless something is reported; meanwhile the publisher is not read.
-    WaitUntil(Instant),
-}
+mod output;
+mod pictures;
 
-/// Counters since construction.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct SourceStats {
-    /// Packets that came.
-    pub packets: u64,
-    /// Packets released.
-    pub released: u64,
-    /// Video packets that were dropped because what they refer to was lost.
-    pub dropped_for_key: u64,
-    /// Losses reported.
-    pub losses: u64,
-}
+pub use output::{Nature, SourceOutput, SourceStats, Track};
+use pictures::{GAP, Pictures};
 
-/// Holds the packets of one chunk and releases them by media time, video from a key packet on.
+/// Holds the packets of a source and releases them by media time, video from a key packet on.
 ///
-/// The driver reads one chunk, demultiplexes it into [`SocketSource::handle_packet`], and polls until [`SourceOutput::Hungry`] before
-/// it reads another: what it does not read, TCP holds back. So the queue is bounded by the chunk (the socket's message limit).
+/// Both tracks lie on one timeline and go by one anchor, so they stay in sync through jumps, stalls and pauses. The picture leads: it sets
+/// the pace, and the sound is due by its clock; a source without pictures is led by its sound. Sound takes a while from its
+/// release to being heard ([`MediaSource::set_sound_latency`]): sound that waits anyway is released earlier by that, and where it cannot be,
+/// in a live source, the picture waits.
+///
+/// The driver gives packets while the source is hungry and polls until it is told to wait. One that cannot push back may give more.
+/// Full means: half a second of both tracks, or everything there is of one; a driver that is told so and gives nothing is all the
+/// policy there is.
 ///
 /// Copies: 0 (packets are shared bytes).
 #[derive(Debug)]
-pub struct SocketSource {
-    queue: VecDeque<Packet>,
+pub struct MediaSource {
+    nature: Nature,
+    video: VecDeque<Packet>,
+    audio: VecDeque<Packet>,
+    queued_bytes: usize,
+    /// Pictures of a live source that wait for its sound to be heard.
+    held: VecDeque<(Packet, Instant)>,
+    timeline: Timeline,
     pacer: Pacer,
+    edge: Edge,
+    wants: Wants,
+    seen: Wants,
+    /// Nothing before it is known.
+    sound_latency: Option<Duration>,
+    /// How much earlier than its picture the sound of a source that waits is released, by now.
+    lead_s: f64,
     needs_key: bool,
+    parameters: Option<Arc<Parameters>>,
+    picture: Pictures,
+    paused_at: Option<Instant>,
+    end: End,
+    last_release: Option<Instant>,
     stats: SourceStats,
 }
 
-impl SocketSource {
-    /// Makes an empty source that waits for a key packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Wants {
+    video: bool,
+    audio: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    NotYet,
+    Near,
+    Told,
+}
+
+impl MediaSource {
+    /// Makes an empty source that waits for a key packet and wants both tracks.
     #[must_use]
-    pub fn new() -> Self {
-        Self { queue: VecDeque::new(), pacer: Pacer::new(), needs_key: true, stats: SourceStats::default() }
+    pub fn new(nature: Nature) -> Self {
+        Self {
+            nature,
+            video: VecDeque::new(),
+            audio: VecDeque::new(),
+            queued_bytes: 0,
+            held: VecDeque::new(),
+            timeline: Timeline::default(),
+            pacer: if nature == Nature::Realtime { Pacer::realtime() } else { Pacer::new() },
+            edge: Edge::default(),
+            wants: Wants { video: true, audio: true },
+            seen: Wants { video: false, audio: false },
+            sound_latency: None,
+            lead_s: USUAL_LEAD_S,
+            needs_key: true,
+            parameters: None,
+            picture: Pictures::default(),
+            paused_at: None,
+            end: End::NotYet,
+            last_release: None,
+            stats: SourceStats::default(),
+        }
+    }
+
+    /// Says which tracks are wanted; what came of the others is dropped, now and later.
+    pub fn set_wanted(&mut self, video: bool, audio: bool) {
+        if video && !self.wants.video {
+            self.needs_key = true;
+        }
+        self.wants = Wants { video, audio };
+        if !video {
+            self.queued_bytes -= self.video.drain(..).map(|packet| packet.data.len()).sum::<usize>();
+            self.held.clear();
+            self.picture.last = None;
+        }
+        if !audio {
+            self.queued_bytes -= self.audio.drain(..).map(|packet| packet.data.len()).sum::<usize>();
+        }
+    }
+
+    /// Says how long sound takes from its release to being heard. Of a live source what exceeds the 60 ms that a picture may wait is not
+    /// made up for; the pictures of one that waits slide by a millisecond or so each, and its sound goes on as it was: it is the sound's own
+    /// depth that makes this latency, and must not follow it.
+    pub fn set_sound_latency(&mut self, latency: Duration) {
+        self.sound_latency = Some(latency.min(LONGEST_LEAD));
+    }
+
+    /// Says that the picture is a still: it stands until it is replaced.
+    pub fn set_still(&mut self) {
+        self.picture.is_still = true;
     }
 
     /// Takes the next packet in decoding order.
-    pub fn handle_packet(&mut self, packet: Packet) {
+    pub fn handle_packet(&mut self, mut packet: Packet) {
+        let track = if packet.codec.is_video() { Track::Video } else { Track::Audio };
         self.stats.packets += 1;
-        if packet.codec.is_video() {
-            if self.needs_key && !packet.key {
-                self.stats.dropped_for_key += 1;
-                return;
-            }
-            self.needs_key = false;
+        self.timeline.place(track, &mut packet);
+        if !match track {
+            Track::Audio => self.wants.audio,
+            Track::Video => self.wants.video && self.is_decodable(&packet),
+        } {
+            return;
         }
-        self.queue.push_back(packet);
+        if self.nature == Nature::Live
+            && let Some(due) = packet.decode_time().and_then(|time| self.pacer.when(time))
+        {
+            self.edge.handle_packet(packet.arrival, seconds_between(packet.arrival, due));
+        }
+        self.queued_bytes += packet.data.len();
+        match track {
+            Track::Audio => {
+                self.seen.audio = true;
+                self.audio.push_back(packet);
+            }
+            Track::Video => {
+                self.seen.video = true;
+                self.video.push_back(packet);
+            }
+        }
     }
 
-    /// Bytes or packets were lost behind what was taken so far: video resumes at a key packet.
+    /// Bytes or packets of the picture were lost behind what was taken so far: it resumes at a key packet.
     pub fn handle_loss(&mut self) {
         self.stats.losses += 1;
         self.needs_key = true;
     }
 
-    /// A new publisher took over: what the old one left is forgotten, video starts at a key packet, the first time anchors.
-    pub fn handle_join(&mut self) {
-        self.queue.clear();
+    /// The source begins anew behind what was taken so far: what comes next goes on one frame after it.
+    pub fn handle_splice(&mut self) {
+        self.timeline.splice();
         self.needs_key = true;
-        self.pacer.reanchor();
     }
 
-    /// The input was resumed: the next packet is due at once. While paused go on polling; the released packets are what is dropped.
-    pub fn handle_resume(&mut self) {
-        self.pacer.reanchor();
+    /// No more packets will come.
+    pub fn handle_end(&mut self) {
+        if self.end == End::NotYet {
+            self.end = End::Near;
+        }
+    }
+
+    /// The input was paused: a recorded source stands still. Any other goes on, and what is released of it is what is dropped.
+    pub fn handle_pause(&mut self, now: Instant) {
+        if self.nature == Nature::Recorded && self.paused_at.is_none() {
+            self.paused_at = Some(now);
+        }
+    }
+
+    /// The input was resumed: a recorded source goes on where it was.
+    pub fn handle_resume(&mut self, now: Instant) {
+        if let Some(paused_at) = self.paused_at.take() {
+            let pause = now.saturating_duration_since(paused_at);
+            self.pacer.postpone(pause.as_secs_f64());
+            let later = |at: Instant| at + pause;
+            self.picture.last = self.picture.last.map(later);
+            self.last_release = self.last_release.map(later);
+        }
+        self.refresh();
+    }
+
+    /// What shows the picture has forgotten it: a still is released again.
+    pub fn refresh(&mut self) {
+        self.picture.again = self.picture.still.is_some() && self.wants.video;
     }
 
     /// Takes a read of the camera.
@@ -95,17 +202,50 @@ impl SocketSource {
 
     /// Says what to do at `now`.
     pub fn poll(&mut self, now: Instant) -> SourceOutput {
-        let Some(packet) = self.queue.front() else { return SourceOutput::Hungry };
-        match self.pacer.due(packet.decode_time(), packet.arrival, now) {
-            Due::At(due) => SourceOutput::WaitUntil(due),
-            Due::Now { since } => match self.queue.pop_front() {
-                Some(packet) => {
-                    self.stats.released += 1;
-                    SourceOutput::Release { packet, since }
-                }
-                None => SourceOutput::Hungry,
-            },
+        if self.paused_at.is_some() {
+            return SourceOutput::Wait { hungry: self.is_hungry(), until: None };
         }
+        if std::mem::take(&mut self.picture.again)
+            && let Some(still) = self.picture.still.clone()
+        {
+            return SourceOutput::Release(Track::Video, Packet { arrival: now, ..still });
+        }
+        if self.nature == Nature::Live {
+            let step_s = self.edge.slew(now);
+            if step_s > 0.0 {
+                self.pacer.postpone(-step_s);
+            }
+        }
+        let mut until = None;
+        for track in [Track::Video, Track::Audio] {
+            match self.poll_track(track, now) {
+                Polled::Empty => {}
+                Polled::Release(packet) => return SourceOutput::Release(track, packet),
+                Polled::Until(due) => until = sooner(until, due),
+            }
+        }
+        if self.video.is_empty()
+            && self.audio.is_empty()
+            && self.held.is_empty()
+            && self.end == End::Near
+            && (!self.picture.is_still || self.seen.audio)
+        {
+            let over = self.last_release.map_or(now, |at| at + self.picture.interval);
+            if over <= now {
+                self.end = End::Told;
+                return SourceOutput::Ended;
+            }
+            return SourceOutput::Wait { hungry: false, until: Some(over) };
+        }
+        if let Some(gap) = self.gap() {
+            if gap <= now {
+                self.picture.gap_told = true;
+                self.stats.gaps += 1;
+                return SourceOutput::Gap;
+            }
+            until = sooner(until, gap);
+        }
+        SourceOutput::Wait { hungry: self.is_hungry(), until }
     }
 
     /// The counters.
@@ -113,87 +253,162 @@ impl SocketSource {
     pub fn stats(&self) -> SourceStats {
         self.stats
     }
-}
 
-impl Default for SocketSource {
-    fn default() -> Self {
-        Self::new()
+    fn poll_track(&mut self, track: Track, now: Instant) -> Polled {
+        if track == Track::Video
+            && let Some((_, at)) = self.held.front()
+        {
+            if *at > now {
+                return Polled::Until(*at);
+            }
+            if let Some((packet, _)) = self.held.pop_front() {
+                return Polled::Release(self.released(track, packet, now));
+            }
+        }
+        let leads = track == self.leader(now);
+        let queue = if track == Track::Video { &self.video } else { &self.audio };
+        let Some(packet) = queue.front() else { return Polled::Empty };
+        let (time, arrival) = (packet.decode_time(), packet.arrival);
+        let due = match time {
+            Some(time) if !leads => self.follow(track, time, arrival, now),
+            Some(_) | None => self.pacer.due(time, arrival, now),
+        };
+        let since = match due {
+            Due::At(due) => return Polled::Until(due),
+            Due::Now { since } => since,
+        };
+        let queue = if track == Track::Video { &mut self.video } else { &mut self.audio };
+        let Some(packet) = queue.pop_front() else { return Polled::Empty };
+        self.queued_bytes -= packet.data.len();
+        let packet = Packet { arrival: since, ..packet };
+        // A live picture waits here; of one that is ahead the sound was released earlier instead.
+        let is_live = self.nature != Nature::Recorded && !self.pacer.is_ahead();
+        if track == Track::Video && self.has_sound() && is_live && self.last_release.is_some() {
+            self.held.push_back((packet, since + self.sound_latency.unwrap_or_default().min(LONGEST_WAIT_FOR_SOUND)));
+            return self.poll_track(track, now);
+        }
+        Polled::Release(self.released(track, packet, now))
+    }
+
+    /// When a packet of the track that does not lead is due, by the clock of the one that does.
+    fn follow(&mut self, track: Track, time: MediaTime, arrival: Instant, now: Instant) -> Due {
+        let Some(at) = self.pacer.when(time) else { return self.pacer.due(Some(time), arrival, now) };
+        let lead_s = if track == Track::Audio && self.pacer.is_ahead() { self.lead_s } else { 0.0 };
+        let due = moved(at, -lead_s);
+        let early_s = seconds_between(arrival, due);
+        let holds = if self.pacer.is_ahead() { early_s > 0.0 } else { (TOLERANCE_S..LIVE_SKEW_S).contains(&early_s) };
+        if now < due && holds {
+            return Due::At(due);
+        }
+        // A stall holds up both tracks, and whichever comes first after it says so.
+        if self.pacer.is_ahead() && seconds_between(due, now) > STALL_S {
+            self.pacer.anchor(time, moved(now, lead_s));
+        }
+        Due::Now { since: arrival.max(due.min(now)) }
+    }
+
+    /// Whose packets the pacer learns from.
+    fn leader(&self, now: Instant) -> Track {
+        let recent = self.picture.last.is_some_and(|at| now.saturating_duration_since(at) < GAP);
+        if !self.video.is_empty() || recent { Track::Video } else { Track::Audio }
+    }
+
+    fn released(&mut self, track: Track, packet: Packet, now: Instant) -> Packet {
+        self.stats.released += 1;
+        self.last_release = Some(now);
+        match track {
+            Track::Audio => self.slide(),
+            Track::Video => self.picture.released(&packet, now),
+        }
+        packet
+    }
+
+    /// Lets the pictures of a source that waits come closer to when their sound is heard.
+    fn slide(&mut self) {
+        let Some(latency) = self.sound_latency else { return };
+        if self.pacer.is_ahead() {
+            let step_s = (latency.as_secs_f64() - self.lead_s).clamp(-SLIDE_S, SLIDE_S);
+            // Sound stays where it is: it is due earlier by what all is due later.
+            self.lead_s += step_s;
+            self.pacer.postpone(step_s);
+        }
+    }
+
+    fn has_sound(&self) -> bool {
+        self.wants.audio && self.seen.audio
+    }
+
+    fn is_hungry(&self) -> bool {
+        if self.end != End::NotYet || self.queued_bytes > MOST_BYTES {
+            return false;
+        }
+        if self.has_sound() && self.seen.video && self.wants.video {
+            let (video, audio) = (span(&self.video), span(&self.audio));
+            return video.min(audio) < READ_AHEAD && video.max(audio) < LONGEST_SPAN;
+        }
+        self.video.is_empty() && self.audio.is_empty()
+    }
+
+    /// When there will have been no picture for too long, if none comes.
+    fn gap(&self) -> Option<Instant> {
+        let due_later = !self.video.is_empty() || !self.held.is_empty();
+        let over = !self.wants.video || self.end == End::Told;
+        if due_later || over { None } else { self.picture.gap() }
+    }
+
+    fn is_decodable(&mut self, packet: &Packet) -> bool {
+        let same = match (&self.parameters, &packet.parameters) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !packet.key && (self.needs_key || !same) {
+            self.stats.dropped_for_key += 1;
+            return false;
+        }
+        self.parameters.clone_from(&packet.parameters);
+        self.needs_key = false;
+        true
     }
 }
+
+/// What one track has to say.
+enum Polled {
+    Empty,
+    Release(Packet),
+    Until(Instant),
+}
+
+fn span(queue: &VecDeque<Packet>) -> Duration {
+    let (Some(first), Some(last)) = (queue.front(), queue.back()) else { return Duration::ZERO };
+    let (Some(first), Some(last)) = (first.decode_time(), last.decode_time()) else { return Duration::ZERO };
+    (last - first).to_duration().unwrap_or_default()
+}
+
+fn sooner(until: Option<Instant>, due: Instant) -> Option<Instant> {
+    Some(until.map_or(due, |until| until.min(due)))
+}
+
+/// How long a live picture may wait for its sound (design decision 4).
+const LONGEST_WAIT_FOR_SOUND: Duration = Duration::from_millis(60);
+/// How much earlier than its picture sound that waits anyway may be released; less than a stall.
+const LONGEST_LEAD: Duration = Duration::from_millis(250);
+/// What sound is released earlier by before its way is known: the depth that it is held at.
+const USUAL_LEAD_S: f64 = 0.040;
+/// How far the pictures slide with each packet of sound: a twentieth of their rate.
+const SLIDE_S: f64 = 0.001;
+/// Sound that is ahead of its picture by less than this goes at once when live.
+const TOLERANCE_S: f64 = 0.010;
+/// Sound that is ahead of a live picture by more than this is not of the same clock.
+const LIVE_SKEW_S: f64 = 1.0;
+/// Lateness of the sound that is no mere jitter of timers and of the order in the container.
+const STALL_S: f64 = 0.3;
+/// Of two tracks this much is kept: containers put what belongs together up to half a second apart.
+const READ_AHEAD: Duration = Duration::from_millis(500);
+/// More than this of one track is not kept for the sake of the other.
+const LONGEST_SPAN: Duration = Duration::from_secs(5);
+/// Nor are more bytes: five raw pictures of the largest canvas.
+const MOST_BYTES: usize = 64 << 20;
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use crosspoint_ffi::{Codec, MediaTime, Payload};
-
-    use super::super::clock::{epoch, ms};
-    use super::*;
-
-    fn video(n: i64, key: bool, arrival: Instant) -> Packet {
-        let time = Some(MediaTime::from_millis(n * 40));
-        Packet { codec: Codec::H264, data: Payload::copy_from_slice(&[n as u8]), pts: time, dts: time, key, arrival }
-    }
-
-    fn drain(source: &mut SocketSource, now: Instant) -> (Vec<u8>, Option<Duration>) {
-        let mut released = Vec::new();
-        loop {
-            match source.poll(now) {
-                SourceOutput::Release { packet, .. } => released.push(packet.data[0]),
-                SourceOutput::WaitUntil(until) => return (released, Some(until - now)),
-                SourceOutput::Hungry => return (released, None),
-            }
-        }
-    }
-
-    #[test]
-    fn one_chunk_is_released_by_media_time_and_then_it_is_hungry() {
-        let (now, mut source) = (epoch(), SocketSource::new());
-        assert_eq!(drain(&mut source, now), (vec![], None));
-        for n in 0..3 {
-            source.handle_packet(video(n, n == 0, now));
-        }
-        assert_eq!(drain(&mut source, now), (vec![0], Some(ms(40.0))));
-        assert_eq!(drain(&mut source, now + ms(40.0)), (vec![1], Some(ms(40.0))));
-        assert_eq!(drain(&mut source, now + ms(80.0)), (vec![2], None));
-        assert_eq!(source.stats(), SourceStats { packets: 3, released: 3, ..SourceStats::default() });
-    }
-
-    #[test]
-    fn video_starts_and_resumes_at_a_key_packet() {
-        let (now, mut source) = (epoch(), SocketSource::new());
-        let keys = [2, 7];
-        for n in 0..9 {
-            if n == 4 {
-                source.handle_loss();
-            }
-            source.handle_packet(video(n, keys.contains(&n), now));
-        }
-        assert_eq!(drain(&mut source, now).0, [2]);
-        assert_eq!(drain(&mut source, now + ms(5_000.0)).0.len() + source.queue.len(), 3, "3, 7 and 8");
-        assert_eq!((source.stats().dropped_for_key, source.stats().losses), (5, 1));
-    }
-
-    #[test]
-    fn sound_passes_while_video_waits_for_a_key() {
-        let (now, mut source) = (epoch(), SocketSource::new());
-        source.handle_packet(video(0, false, now));
-        source.handle_packet(Packet { codec: Codec::Mp2, ..video(1, true, now) });
-        source.handle_packet(video(1, false, now));
-        assert_eq!(drain(&mut source, now), (vec![1], None));
-        assert_eq!(source.stats().dropped_for_key, 2);
-    }
-
-    #[test]
-    fn new_publisher_shows_at_once_whatever_the_old_one_left() {
-        let (now, mut source) = (epoch(), SocketSource::new());
-        for n in 0..50 {
-            source.handle_packet(video(n, true, now));
-        }
-        assert_eq!(drain(&mut source, now).0, [0]);
-        source.handle_join();
-        source.handle_packet(video(90, false, now));
-        source.handle_packet(video(91, true, now));
-        assert_eq!(drain(&mut source, now), (vec![91], None));
-    }
-}
+mod tests;

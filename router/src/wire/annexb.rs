@@ -12,6 +12,8 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
+use super::bits::Bits;
+
 /// The NAL units of `bytes`, without start codes and trailing zeros; what is before the first start code is skipped.
 ///
 /// Copies: 0.
@@ -125,7 +127,9 @@ pub fn hevc(bytes: &[u8]) -> Outline {
 
 /// Whether a slice header (7.3.3) says that the slice is intra: `first_mb_in_slice`, then `slice_type`, both exp-Golomb coded.
 fn is_intra(slice: &[u8]) -> bool {
-    let mut bits = Bits { bytes: slice, at: 0 };
+    // Emulation prevention is not undone: the first two codes of a slice header are too short to hold three zero bytes' worth but in
+    // pictures of more macroblocks than any level allows.
+    let mut bits = Bits::new(slice, 0);
     bits.exp_golomb().is_some() && bits.exp_golomb().is_some_and(|slice_type| matches!(slice_type, 2 | 4 | 7 | 9))
 }
 
@@ -149,39 +153,6 @@ fn sei_number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let runs = bytes.iter().take_while(|&&byte| byte == 0xff).count();
     let last = usize::from(*bytes.get(runs)?);
     Some((runs * 255 + last, &bytes[runs + 1..]))
-}
-
-struct Bits<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Bits<'_> {
-    fn bit(&mut self) -> Option<u32> {
-        let byte = self.bytes.get(self.at / 8)?;
-        let bit = byte >> (7 - self.at % 8) & 1;
-        self.at += 1;
-        Some(u32::from(bit))
-    }
-
-    /// An unsigned exp-Golomb code (9.1) of at most 31 leading zeros.
-    ///
-    /// Emulation prevention is not undone: the first two codes of a slice header are too short to hold three zero bytes' worth
-    /// but in pictures of more macroblocks than any level allows.
-    fn exp_golomb(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while self.bit()? == 0 {
-            zeros += 1;
-            if zeros > 31 {
-                return None;
-            }
-        }
-        let mut value = 1;
-        for _ in 0..zeros {
-            value = value << 1 | self.bit()?;
-        }
-        Some(value - 1)
-    }
 }
 
 /// H.264 NAL unit types (table 7-1), the low five bits of the first byte.

@@ -1,6 +1,12 @@
 //! Bytes to packets and back; no pipeline state.
 
 pub mod annexb;
+mod bits;
+pub mod flv;
+pub mod ivf;
 pub mod mp3;
+mod opus;
+pub mod rtmp;
+pub mod sound;
 pub mod ts;
 pub mod y4m;

@@ -13,7 +13,15 @@ fn epoch() -> Instant {
 }
 
 fn unit(n: u8, key: bool, captured: Instant) -> Unit {
-    Unit { media: Media::Video, key, bytes: Bytes::copy_from_slice(&[n]), captured }
+    Unit {
+        media: Media::Video,
+        key,
+        bytes: Bytes::copy_from_slice(&[n]),
+        payloads: Default::default(),
+        preface: None,
+        time: MediaTime::ZERO,
+        captured,
+    }
 }
 
 fn ms(millis: u64) -> Duration {
@@ -37,6 +45,60 @@ fn commands(hub: &mut Hub, now: Instant) -> Vec<HubCommand> {
 }
 
 const SMALL: Limits = Limits { units: 8, bytes: 1 << 20 };
+
+#[test]
+fn joiner_of_what_cannot_be_ordered_gets_the_old_key_frame_with_the_next_unit() {
+    let (now, mut hub) = (epoch(), Hub::new(SMALL, Media::Video));
+    let first = hub.join_kept(now);
+    hub.publish(unit(1, true, now));
+    hub.publish(unit(2, false, now));
+    let mut second = hub.join_kept(now + ms(60_000));
+    assert!(!hub.is_ready(&second));
+    assert_eq!(drain(&mut hub, &mut second), [], "nothing is live");
+    hub.publish(unit(3, false, now + ms(60_010)));
+    assert!(hub.is_ready(&second));
+    assert_eq!(drain(&mut hub, &mut second), [1, 2, 3]);
+    hub.leave(first, now);
+    hub.leave(second, now);
+}
+
+#[test]
+fn regular_key_frames_are_ordered_while_there_are_viewers() {
+    let (start, mut hub) = (epoch(), Hub::new(SMALL, Media::Video));
+    hub.set_key_interval(ms(2_000));
+    let viewer = hub.join(start);
+    assert_eq!(commands(&mut hub, start), [HubCommand::Start, HubCommand::OrderKey]);
+    hub.handle_restart();
+    assert_eq!(commands(&mut hub, start + ms(9_000)), [], "the first is under way");
+    hub.publish(unit(1, true, start + ms(9_000)));
+    assert_eq!(hub.poll_deadline(), Some(start + ms(11_000)));
+    assert_eq!(commands(&mut hub, start + ms(10_999)), []);
+    assert_eq!(commands(&mut hub, start + ms(11_000)), [HubCommand::OrderKey]);
+    assert_eq!(commands(&mut hub, start + ms(12_000)), [], "it is under way");
+    hub.publish(unit(2, true, start + ms(12_000)));
+    hub.publish(unit(3, true, start + ms(13_000)));
+    assert_eq!(hub.poll_deadline(), Some(start + ms(15_000)), "one that came for another reason counts");
+    hub.leave(viewer, start + ms(13_500));
+    assert_eq!(commands(&mut hub, start + ms(15_500)), [HubCommand::Stop]);
+    assert_eq!(hub.poll_deadline(), None);
+}
+
+#[test]
+fn what_is_over_is_read_to_its_end_and_joined_by_nobody() {
+    let (now, mut hub) = (epoch(), Hub::new(SMALL, Media::Video));
+    let mut first = hub.join_kept(now);
+    hub.publish(unit(1, true, now));
+    hub.handle_end();
+    let (mut kept, mut ordered) = (hub.join_kept(now), hub.join(now));
+    hub.publish(unit(2, false, now));
+    assert_eq!((drain(&mut hub, &mut kept), drain(&mut hub, &mut ordered)), (vec![], vec![]));
+    hub.publish(unit(3, true, now));
+    assert_eq!(drain(&mut hub, &mut first), [1, 2, 3]);
+    assert_eq!((drain(&mut hub, &mut kept), drain(&mut hub, &mut ordered)), (vec![3], vec![3]));
+    for cursor in [first, kept, ordered] {
+        hub.leave(cursor, now);
+    }
+}
 
 #[test]
 fn joiner_starts_at_a_key_frame_ordered_for_it_and_orders_merge() {

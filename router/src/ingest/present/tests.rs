@@ -172,10 +172,59 @@ fn lost_source_is_black_once_and_a_new_one_shows_at_once() {
     write(&mut presenter, 3, read + ms(4.0));
 }
 
+#[test]
+fn swapped_source_leaves_its_picture_until_the_next_frame() {
+    let (mut presenter, read) = with_reader();
+    write(&mut presenter, 1, read + ms(1.0));
+    let swapped = read + ms(5.0);
+    presenter.handle_swap(swapped);
+    assert_eq!(presenter.poll(swapped), PresentOutput::WaitUntil(swapped + ms(300.0)));
+    write(&mut presenter, 2, swapped + ms(290.0));
+    assert_eq!(presenter.poll(swapped + ms(1_000.0)), PresentOutput::Idle, "the new source's picture stays");
+}
+
+#[test]
+fn swapped_source_is_black_after_a_moment_until_the_next_frame() {
+    let (mut presenter, read) = with_reader();
+    write(&mut presenter, 1, read + ms(1.0));
+    presenter.handle_swap(read + ms(5.0));
+    assert_eq!(presenter.poll(read + ms(304.0)), PresentOutput::WaitUntil(read + ms(305.0)));
+    let black = read + ms(305.0);
+    assert_eq!(presenter.poll(black), PresentOutput::WriteBlack);
+    presenter.handle_written(black, black + ms(0.1));
+    assert_eq!(presenter.poll(black + ms(1.0)), PresentOutput::Idle, "black once");
+    presenter.handle_swap(black + ms(2.0));
+    assert_eq!(presenter.poll(black + ms(2.0)), PresentOutput::Idle, "black is nobody's picture");
+    write(&mut presenter, 2, black + ms(2_000.0));
+}
+
+#[test]
+fn last_frame_of_a_swapped_source_is_written_and_goes_with_it() {
+    let (mut presenter, read) = with_reader();
+    presenter.handle_frame(1, read + ms(1.0));
+    presenter.handle_swap(read + ms(1.0));
+    assert_eq!(presenter.poll(read + ms(1.0)), PresentOutput::Write(1));
+    presenter.handle_written(read + ms(1.0), read + ms(1.1));
+    assert_eq!(presenter.poll(read + ms(301.0)), PresentOutput::WriteBlack);
+}
+
+#[test]
+fn swap_while_paused_or_black_changes_nothing() {
+    let (mut presenter, read) = with_reader();
+    write(&mut presenter, 1, read + ms(1.0));
+    presenter.handle_pause();
+    presenter.handle_swap(read + ms(2.0));
+    assert_eq!(presenter.poll(read + ms(2.0)), PresentOutput::WriteBlack);
+    presenter.handle_written(read + ms(2.0), read + ms(2.1));
+    presenter.handle_resume();
+    presenter.handle_swap(read + ms(3.0));
+    assert_eq!(presenter.poll(read + ms(3.0)), PresentOutput::Idle);
+}
+
 proptest::proptest! {
     /// Whatever happens, what waits is written after a few deadlines, and every frame is accounted for.
     #[test]
-    fn every_frame_is_written_or_counted(operations in proptest::collection::vec((0_u8..16, 0_u16..400), 1..300)) {
+    fn every_frame_is_written_or_counted(operations in proptest::collection::vec((0_u8..17, 0_u16..400), 1..300)) {
         let (mut now, mut presenter, mut frames) = (epoch(), Presenter::new(), 0_u64);
         for (operation, wait) in operations {
             now += ms(f64::from(wait) / 10.0);
@@ -186,6 +235,7 @@ proptest::proptest! {
                 3 => presenter.handle_pause(),
                 4 | 5 => presenter.handle_resume(),
                 6 => presenter.handle_blackout(),
+                16 => presenter.handle_swap(now),
                 7..=11 => presenter.handle_reader(ReaderEvent::Read, now),
                 _ => {
                     frames += 1;
@@ -209,7 +259,7 @@ proptest::proptest! {
                 PresentOutput::Write(_) | PresentOutput::WriteBlack => presenter.handle_written(now, now),
             }
         }
-        proptest::prop_assert!(deadlines <= 4, "{deadlines} deadlines for one frame");
+        proptest::prop_assert!(deadlines <= 5, "{deadlines} deadlines for one frame");
         let stats = presenter.stats();
         proptest::prop_assert_eq!(stats.frames_in, frames);
         proptest::prop_assert_eq!(stats.frames_in, stats.frames_out + stats.dropped + stats.withheld);

@@ -118,7 +118,7 @@ impl Header {
     }
 
     /// Whether `frame`, which begins with this header, holds an encoder's notes (Xing, Info, VBRI) in place of sound.
-    pub(super) fn is_info(self, frame: &[u8]) -> bool {
+    pub(in crate::wire) fn is_info(self, frame: &[u8]) -> bool {
         if self.layer != Layer::Three {
             return false;
         }
@@ -186,6 +186,6 @@ mod tests {
             (0..=u32::MAX >> 12).filter_map(|low| Header::parse((0xfff0_0000_u32 | low).to_be_bytes())).map(Header::frame_bytes).max();
         let longest_25 =
             (0..=u32::MAX >> 12).filter_map(|low| Header::parse((0xffe0_0000_u32 | low).to_be_bytes())).map(Header::frame_bytes).max();
-        assert_eq!(longest.max(longest_25), Some(super::super::FRAME_MAX_BYTES));
+        assert_eq!(longest.max(longest_25), Some(2881));
     }
 }

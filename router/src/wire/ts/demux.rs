@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::cell::Cell;
-use super::classify::stream_of;
 use super::elementary::{Elementary, Out};
+use super::kind::{Kind, is_hdmv};
 use super::psi::{Pat, Pmt, Sections};
 use super::sync::{Found, Sync};
 use super::{CELL_BYTES, Event, NULL_PID, PAT_PID, Reason, Stream};
@@ -96,15 +96,15 @@ struct Program {
     number: u16,
     map_pid: u16,
     map: Sections,
-    /// What the map named last: stream types and PIDs.
+    /// What the map named last.
     streams: Option<Streams>,
 }
 
 /// The first supported stream of each kind in a program map.
 #[derive(Clone, Copy, Debug)]
 struct Streams {
-    video: Option<(u8, u16)>,
-    audio: Option<(u8, u16)>,
+    video: Option<(Kind, u16)>,
+    audio: Option<(Kind, u16)>,
 }
 
 impl Programs {
@@ -175,7 +175,9 @@ impl Programs {
                 Err(_) => out.bad(Reason::Section),
                 // Two programs may share a PID for their maps.
                 Ok(Some(pmt)) if pmt.program == number => {
-                    let first = |wanted| pmt.streams.iter().copied().find(|&(kind, _)| stream_of(kind) == Some(wanted));
+                    let is_hdmv = is_hdmv(pmt.descriptors);
+                    let taken = || pmt.streams.iter().filter_map(|entry| Some((Kind::of(entry, is_hdmv)?, entry.pid)));
+                    let first = |wanted| taken().find(|(kind, _)| kind.stream() == wanted);
                     *streams = Some(Streams { video: first(Stream::Video), audio: first(Stream::Audio) });
                     changed = true;
                 }
@@ -205,7 +207,7 @@ impl Programs {
 }
 
 /// Makes `stream` the one that the map names; the same one goes on undisturbed.
-fn retune(stream: &mut Option<Elementary>, which: Stream, named: Option<(u8, u16)>, out: &mut Out) {
+fn retune(stream: &mut Option<Elementary>, which: Stream, named: Option<(Kind, u16)>, out: &mut Out) {
     let same = match (&stream, named) {
         (Some(stream), Some((kind, pid))) => stream.is(kind, pid),
         (None, None) => true,

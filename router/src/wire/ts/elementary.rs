@@ -8,6 +8,8 @@ use crosspoint_ffi::{Packet, PayloadBuilder};
 use super::cell::{Cell, Continuity, Order};
 use super::classify::Classifier;
 use super::ending::{Ending, Guesses};
+use super::frames::Framer;
+use super::kind::Kind;
 use super::pes::{Header, Parse, Unwrap};
 use super::{Event, Reason, Stream};
 
@@ -30,9 +32,10 @@ impl Out {
 #[derive(Debug)]
 pub(super) struct Elementary {
     pid: u16,
-    kind: u8,
+    kind: Kind,
     stream: Stream,
     classifier: Classifier,
+    framer: Option<Framer>,
     continuity: Continuity,
     guesses: Guesses,
     state: State,
@@ -58,12 +61,13 @@ enum State {
 }
 
 impl Elementary {
-    pub(super) fn new(stream: Stream, kind: u8, pid: u16) -> Self {
+    pub(super) fn new(stream: Stream, kind: Kind, pid: u16) -> Self {
         Self {
             pid,
             kind,
             stream,
             classifier: Classifier::new(kind),
+            framer: Framer::of(kind),
             continuity: Continuity::default(),
             guesses: Guesses::default(),
             state: State::Skip,
@@ -105,6 +109,9 @@ impl Elementary {
     pub(super) fn lose(&mut self, out: &mut Out) {
         self.state = State::Skip;
         self.body.clear();
+        if let Some(framer) = &mut self.framer {
+            framer.lose();
+        }
         out.events.push_back(Event::Gap(self.stream));
     }
 
@@ -131,7 +138,7 @@ impl Elementary {
         }
     }
 
-    pub(super) fn is(&self, kind: u8, pid: u16) -> bool {
+    pub(super) fn is(&self, kind: Kind, pid: u16) -> bool {
         (self.kind, self.pid) == (kind, pid)
     }
 
@@ -232,8 +239,19 @@ impl Elementary {
         self.expected_bytes = bytes.max(self.expected_bytes - self.expected_bytes / 16);
         let dts = header.dts.map(|raw| out.clock.unwrap(raw));
         let pts = header.pts.map(|raw| out.clock.unwrap(raw));
-        let packet = Packet { codec, data: self.body.finish(), pts, dts: dts.or(pts), key, arrival };
-        out.events.push_back(Event::Packet { stream: self.stream, packet });
+        let (stream, parameters) = (self.stream, self.classifier.parameters());
+        let Some(framer) = &mut self.framer else {
+            let packet = Packet { codec, data: self.body.finish(), pts, dts: dts.or(pts), key, arrival, parameters };
+            return out.events.push_back(Event::Packet { stream, packet });
+        };
+        let has_sense = framer.cut(&mut self.body, pts, |data, pts| {
+            let packet = Packet { codec, data, pts, dts: pts, key, arrival, parameters: parameters.clone() };
+            out.events.push_back(Event::Packet { stream, packet });
+        });
+        self.body.clear();
+        if !has_sense {
+            out.bad(Reason::UnknownCodec);
+        }
     }
 }
 

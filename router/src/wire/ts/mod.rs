@@ -1,7 +1,7 @@
 //! MPEG transport streams (ISO/IEC 13818-1), in and out.
 //!
 //! A [`Demuxer`] takes chunks of any size and alignment and yields one [`Packet`] per PES packet as soon as its last byte is there;
-//! a [`Muxer`] writes H.264 and AAC so that players need not wait either. Both are state machines: bytes and `now` go in.
+//! a [`Muxer`] writes them so that players need not wait either. Both are state machines: bytes and `now` go in.
 //!
 //! ```
 //! use bytes::BytesMut;
@@ -17,6 +17,7 @@
 //!     dts: None,
 //!     key: true,
 //!     arrival: now,
+//!     parameters: None,
 //! };
 //! let mut bytes = BytesMut::new();
 //! let mut muxer = Muxer::new(false, true);
@@ -32,9 +33,12 @@ use crosspoint_ffi::Packet;
 
 mod cell;
 mod classify;
+mod codec_id;
 mod demux;
 mod elementary;
 mod ending;
+mod frames;
+mod kind;
 mod mux;
 mod pes;
 mod psi;
@@ -127,12 +131,30 @@ const PAT_PID: u16 = 0;
 const NULL_PID: u16 = 0x1fff;
 
 mod stream_type {
-    //! ISO/IEC 13818-1, table 2-34.
+    //! ISO/IEC 13818-1, table 2-34; from 0x80 on by custom of ATSC (A/53), SCTE and Blu-ray discs (HDMV).
     pub(super) const MPEG1_VIDEO: u8 = 0x01;
     pub(super) const MPEG2_VIDEO: u8 = 0x02;
     pub(super) const MPEG1_AUDIO: u8 = 0x03;
     pub(super) const MPEG2_AUDIO: u8 = 0x04;
+    pub(super) const PRIVATE_PES: u8 = 0x06;
     pub(super) const AAC_ADTS: u8 = 0x0f;
+    pub(super) const MPEG4_VIDEO: u8 = 0x10;
+    pub(super) const AAC_LATM: u8 = 0x11;
     pub(super) const H264: u8 = 0x1b;
     pub(super) const HEVC: u8 = 0x24;
+    pub(super) const VVC: u8 = 0x33;
+    pub(super) const CAVS: u8 = 0x42;
+    pub(super) const HDMV_PCM: u8 = 0x80;
+    pub(super) const AC3: u8 = 0x81;
+    pub(super) const HDMV_DTS: u8 = 0x82;
+    pub(super) const HDMV_TRUEHD: u8 = 0x83;
+    pub(super) const HDMV_EAC3: u8 = 0x84;
+    pub(super) const HDMV_DTS_HD: u8 = 0x85;
+    pub(super) const HDMV_DTS_MASTER: u8 = 0x86;
+    pub(super) const EAC3: u8 = 0x87;
+    pub(super) const DTS: u8 = 0x8a;
+    pub(super) const HDMV_EAC3_SECOND: u8 = 0xa1;
+    pub(super) const HDMV_DTS_SECOND: u8 = 0xa2;
+    pub(super) const DIRAC: u8 = 0xd1;
+    pub(super) const VC1: u8 = 0xea;
 }

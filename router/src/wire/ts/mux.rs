@@ -1,4 +1,4 @@
-//! H.264 and AAC into a transport stream.
+//! Pictures and sound into a transport stream.
 
 use bytes::{BufMut, BytesMut};
 use crosspoint_ffi::{Codec, MediaTime, Packet};
@@ -7,9 +7,10 @@ use super::pes::{WRAP, time_bytes};
 use super::{CELL_BYTES, PAT_PID, SYNC_BYTE, psi, stream_type};
 use crate::wire::annexb;
 
-/// Multiplexes H.264 (Annex B) and AAC (ADTS) into one program.
+/// Multiplexes one picture stream (MPEG-1, MPEG-2, or H.264 and HEVC as Annex B) and one of sound (AAC as ADTS, MP2, MP3) into one program.
 ///
-/// What it writes can be joined at every key frame (PAT and PMT come first), and no player has to wait for the next picture to know that
+/// What it writes can be joined at every key frame (PAT and PMT come first; the parameter sets of H.264 and HEVC are the caller's to
+/// have in it), and no player has to wait for the next picture to know that
 /// one is over: its PES packet states its length where the field can hold it, and its last transport packet is always stuffed.
 ///
 /// Times on the wire are the packet's plus 100 ms, and the clock reference is the decode time of the packet it travels with. So a
@@ -19,8 +20,9 @@ use crate::wire::annexb;
 /// Copies: 1 (into transport packets).
 #[derive(Debug)]
 pub struct Muxer {
-    video: bool,
-    audio: bool,
+    program: Program,
+    /// How often the program changed.
+    version: u8,
     pat: Vec<u8>,
     pmt: Vec<u8>,
     counters: Counters,
@@ -32,6 +34,13 @@ pub struct Muxer {
     clock: Option<MediaTime>,
 }
 
+/// The codecs of a program's streams, each of which has a stream type.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Program {
+    video: Option<Codec>,
+    audio: Option<Codec>,
+}
+
 #[derive(Debug, Default)]
 struct Counters {
     pat: u8,
@@ -41,29 +50,28 @@ struct Counters {
 }
 
 impl Muxer {
-    /// Makes a muxer for a program with these streams.
+    /// Makes a muxer for a program of H.264, AAC or both.
     #[must_use]
     pub fn new(video: bool, audio: bool) -> Self {
-        let mut map = Vec::new();
-        map.extend((0xe000 | if audio { AUDIO_PID } else { VIDEO_PID }).to_be_bytes());
-        map.extend([0xf0, 0]);
-        for (_, kind, pid) in [(video, stream_type::H264, VIDEO_PID), (audio, stream_type::AAC_ADTS, AUDIO_PID)].iter().filter(|row| row.0)
-        {
-            map.push(*kind);
-            map.extend((0xe000 | pid).to_be_bytes());
-            map.extend([0xf0, 0]);
-        }
-        let [high, low] = (0xe000 | PMT_PID).to_be_bytes();
-        Self {
-            video,
-            audio,
-            pat: psi::section(0x00, 1, &[0, 1, high, low]),
-            pmt: psi::section(0x02, 1, &map),
-            counters: Counters::default(),
-            has_key: false,
-            tables_at: None,
-            clock: None,
-        }
+        Self::of(Program { video: video.then_some(Codec::H264), audio: audio.then_some(Codec::Aac) })
+    }
+
+    /// Makes a muxer for a program of these codecs; nothing when one of them has no stream type, or is not of its kind.
+    #[must_use]
+    pub fn for_codecs(video: Option<Codec>, audio: Option<Codec>) -> Option<Self> {
+        Program::new(video, audio).map(Self::of)
+    }
+
+    /// Changes the program to these codecs, which the next packet's tables tell; false when it has them already or they cannot be told.
+    ///
+    /// Continuity counters and times run on. Video resumes at a key frame.
+    pub fn change(&mut self, video: Option<Codec>, audio: Option<Codec>) -> bool {
+        let Some(program) = Program::new(video, audio).filter(|program| *program != self.program) else { return false };
+        self.version = (self.version + 1) % 32;
+        self.program = program;
+        self.pmt = program.map(self.version);
+        (self.has_key, self.tables_at) = (false, None);
+        true
     }
 
     /// Appends the transport packets of `packet` to `out`; or nothing, and says so with `false`, when it has no time or is of a
@@ -73,24 +81,73 @@ impl Muxer {
     #[must_use]
     pub fn write(&mut self, packet: &Packet, out: &mut BytesMut) -> bool {
         let (Some(pts), Some(dts)) = (packet.pts, packet.decode_time()) else { return false };
-        match packet.codec {
-            Codec::H264 if self.video && (packet.key || self.has_key) => self.write_video(packet, pts, dts, out),
-            Codec::Aac if self.audio && packet.data.len() <= AUDIO_MAX_BYTES => self.write_audio(packet, pts, out),
-            Codec::Aac | Codec::H264 | Codec::Hevc | Codec::Mpeg1Video | Codec::Mpeg2Video | Codec::Mp2 | Codec::Mp3 => return false,
+        let codec = Some(packet.codec);
+        if codec == self.program.video && (packet.key || self.has_key) {
+            self.write_video(packet, pts, dts, out);
+        } else if codec == self.program.audio && packet.data.len() <= AUDIO_MAX_BYTES {
+            self.write_audio(packet, pts, out);
+        } else {
+            return false;
         }
         true
+    }
+
+    /// What goes before the next packet's transport packets for a receiver that lost some before them: one packet of each PID that says
+    /// that its counter does not go on from the last (2.4.3.4, `discontinuity_indicator`).
+    #[must_use]
+    pub fn discontinuity(&self) -> Vec<u8> {
+        let tracks = [(VIDEO_PID, self.counters.video, self.program.video), (AUDIO_PID, self.counters.audio, self.program.audio)];
+        let tracks = tracks.into_iter().filter(|(.., codec)| codec.is_some()).map(|(pid, counter, _)| (pid, counter));
+        let mut cells = BytesMut::with_capacity(4 * CELL_BYTES);
+        for (pid, counter) in [(PAT_PID, self.counters.pat), (PMT_PID, self.counters.pmt)].into_iter().chain(tracks) {
+            // Without a payload the counter stands still: it is that of the packet before the next.
+            put_header(&mut cells, pid, false, 0x20, counter.wrapping_sub(1));
+            cells.put_slice(&[183, 0x80]);
+            cells.put_bytes(0xff, 182);
+        }
+        cells.into()
+    }
+
+    fn of(program: Program) -> Self {
+        let [high, low] = (0xe000 | PMT_PID).to_be_bytes();
+        Self {
+            program,
+            version: 0,
+            pat: psi::section(0x00, 1, 0, &[0, 1, high, low]),
+            pmt: program.map(0),
+            counters: Counters::default(),
+            has_key: false,
+            tables_at: None,
+            clock: None,
+        }
     }
 
     fn write_video(&mut self, packet: &Packet, pts: MediaTime, dts: MediaTime, out: &mut BytesMut) {
         self.has_key = true;
         self.write_tables(dts, packet.key, out);
-        let clock = if self.audio {
+        let clock = if self.program.audio.is_some() {
             self.write_late_clock(dts, out);
             None
         } else {
             Some(self.tick(dts))
         };
-        let delimiter: &[u8] = if annexb::h264(&packet.data).aud { &[] } else { &DELIMITER };
+        let delimiter: &[u8] = match packet.codec {
+            Codec::H264 if !annexb::h264(&packet.data).aud => &H264_DELIMITER,
+            Codec::Hevc if !annexb::hevc(&packet.data).aud => &HEVC_DELIMITER,
+            Codec::Aac
+            | Codec::Av1
+            | Codec::H264
+            | Codec::Hevc
+            | Codec::Mpeg1Video
+            | Codec::Mpeg2Video
+            | Codec::Mp2
+            | Codec::Mp3
+            | Codec::Opus
+            | Codec::OtherAudio(_)
+            | Codec::OtherVideo(_)
+            | Codec::Vp8
+            | Codec::Vp9 => &[],
+        };
         let mut unit = Unit::new(VIDEO_PID, VIDEO_ID, pts, dts, [delimiter, &packet.data]);
         unit.clock = clock;
         unit.random_access = packet.key;
@@ -137,6 +194,42 @@ impl Muxer {
         let base = if leaps { dts } else { dts.max(last) };
         self.clock = Some(base);
         Clock { base, leaps }
+    }
+}
+
+impl Program {
+    /// A program of codecs that have stream types.
+    fn new(video: Option<Codec>, audio: Option<Codec>) -> Option<Self> {
+        let fits = |codec: Option<Codec>, is_video: bool| codec.is_none_or(|codec| codec.is_video() == is_video && kind(codec).is_some());
+        (fits(video, true) && fits(audio, false)).then_some(Self { video, audio })
+    }
+
+    /// The program map that tells it.
+    fn map(self, version: u8) -> Vec<u8> {
+        let mut map = Vec::new();
+        map.extend((0xe000 | if self.audio.is_some() { AUDIO_PID } else { VIDEO_PID }).to_be_bytes());
+        map.extend([0xf0, 0]);
+        for (codec, pid) in [(self.video, VIDEO_PID), (self.audio, AUDIO_PID)] {
+            let Some(kind) = codec.and_then(kind) else { continue };
+            map.push(kind);
+            map.extend((0xe000 | pid).to_be_bytes());
+            map.extend([0xf0, 0]);
+        }
+        psi::section(0x02, 1, version, &map)
+    }
+}
+
+/// The stream type of a codec, if it has one that players know. MP2 and MP3 share theirs, of whatever sampling rate: that is how FFmpeg
+/// writes them.
+fn kind(codec: Codec) -> Option<u8> {
+    match codec {
+        Codec::Aac => Some(stream_type::AAC_ADTS),
+        Codec::H264 => Some(stream_type::H264),
+        Codec::Hevc => Some(stream_type::HEVC),
+        Codec::Mpeg1Video => Some(stream_type::MPEG1_VIDEO),
+        Codec::Mpeg2Video => Some(stream_type::MPEG2_VIDEO),
+        Codec::Mp2 | Codec::Mp3 => Some(stream_type::MPEG1_AUDIO),
+        Codec::Av1 | Codec::Opus | Codec::OtherAudio(_) | Codec::OtherVideo(_) | Codec::Vp8 | Codec::Vp9 => None,
     }
 }
 
@@ -270,7 +363,9 @@ const HEADER_MAX_BYTES: usize = 9 + 10 + 1;
 /// The longest ADTS payload whose PES packet can state its length.
 const AUDIO_MAX_BYTES: usize = u16::MAX as usize - HEADER_MAX_BYTES;
 /// An access unit delimiter of any picture type (H.264, 7.3.2.4), which the standard demands in transport streams (2.14.1).
-const DELIMITER: [u8; 6] = [0, 0, 0, 1, 0x09, 0xf0];
+const H264_DELIMITER: [u8; 6] = [0, 0, 0, 1, 0x09, 0xf0];
+/// The same of HEVC (H.265, 7.3.2.5; demanded by 2.17.1).
+const HEVC_DELIMITER: [u8; 7] = [0, 0, 0, 1, 0x46, 0x01, 0x50];
 /// How far times on the wire are ahead of the clock. Sound and picture of one instant are written up to one AAC frame (21 ms) and the
 /// difference of their delays (an encoded picture 5 to 30 ms, the monitor of a sink up to 40 ms) apart.
 const LEAD: MediaTime = MediaTime::from_millis(100);

@@ -101,42 +101,63 @@ impl Pat {
 
 /// A program map.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Pmt {
+pub(super) struct Pmt<'a> {
     pub(super) program: u16,
-    /// Stream types and PIDs.
-    pub(super) streams: Vec<(u8, u16)>,
+    /// The program's own descriptors.
+    pub(super) descriptors: &'a [u8],
+    pub(super) streams: Vec<Entry<'a>>,
 }
 
-impl Pmt {
+/// A stream of a program map.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Entry<'a> {
+    pub(super) stream_type: u8,
+    pub(super) pid: u16,
+    pub(super) descriptors: &'a [u8],
+}
+
+impl<'a> Pmt<'a> {
     /// Parses a section; nothing when it is another table or not in force yet.
-    pub(super) fn parse(section: &[u8]) -> Result<Option<Self>, Malformed> {
+    pub(super) fn parse(section: &'a [u8]) -> Result<Option<Self>, Malformed> {
         let Some(table) = Table::parse(section, 0x02)? else { return Ok(None) };
-        let mut rest = skip_descriptors(table.body.get(2..).ok_or(Malformed)?)?;
+        let (program, mut rest) = split_descriptors(table.body.get(2..).ok_or(Malformed)?)?;
         let mut streams = Vec::new();
-        while let [stream_type, high, low, descriptors @ ..] = rest {
-            streams.push((*stream_type, pid(*high, *low)));
-            rest = skip_descriptors(descriptors)?;
+        while let &[stream_type, high, low, ref after @ ..] = rest {
+            let (descriptors, next) = split_descriptors(after)?;
+            streams.push(Entry { stream_type, pid: pid(high, low), descriptors });
+            rest = next;
         }
-        Ok(Some(Self { program: table.id, streams }))
+        Ok(Some(Self { program: table.id, descriptors: program, streams }))
     }
 }
 
-fn skip_descriptors(bytes: &[u8]) -> Result<&[u8], Malformed> {
+/// The descriptors whose length comes first, and what follows them.
+fn split_descriptors(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let [high, low, rest @ ..] = bytes else { return Err(Malformed) };
-    rest.get((usize::from(high & 0x0f) << 8 | usize::from(*low))..).ok_or(Malformed)
+    rest.split_at_checked(usize::from(high & 0x0f) << 8 | usize::from(*low)).ok_or(Malformed)
+}
+
+/// Tags and bodies of descriptors (2.6.1), as far as they are whole.
+pub(super) fn descriptors(mut bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (&[tag, length], rest) = bytes.split_first_chunk()?;
+        let (body, rest) = rest.split_at_checked(usize::from(length))?;
+        bytes = rest;
+        Some((tag, body))
+    })
 }
 
 fn pid(high: u8, low: u8) -> u16 {
     u16::from(high & 0x1f) << 8 | u16::from(low)
 }
 
-/// Writes a section of `table_id` around `body`, checksum included, for tables of one section that never change.
-pub(super) fn section(table_id: u8, id: u16, body: &[u8]) -> Vec<u8> {
+/// Writes a section of `table_id` around `body`, checksum included, for tables of one section. `version` tells changes, and is below 32.
+pub(super) fn section(table_id: u8, id: u16, version: u8, body: &[u8]) -> Vec<u8> {
     let length = 5 + body.len() + 4;
     let mut section = vec![table_id, 0xb0 | (length >> 8) as u8 & 0x0f, length as u8];
     section.extend(id.to_be_bytes());
-    // Version 0, in force; section 0 of 0.
-    section.extend([0xc1, 0, 0]);
+    // The version, in force; section 0 of 0.
+    section.extend([0xc1 | version << 1, 0, 0]);
     section.extend(body);
     section.extend(crc32(&section).to_be_bytes());
     section
@@ -179,16 +200,20 @@ mod tests {
 
     #[test]
     fn tables_come_back_as_written() {
-        let pat = section(0x00, 1, &[0, 0, 0xe0, 0x10, 0, 1, 0xf0, 0x00, 0, 2, 0xe1, 0x23]);
+        let pat = section(0x00, 1, 0, &[0, 0, 0xe0, 0x10, 0, 1, 0xf0, 0x00, 0, 2, 0xe1, 0x23]);
         assert_eq!(Pat::parse(&pat), Ok(Some(Pat { is_whole: true, programs: vec![(1, 0x1000), (2, 0x123)] })));
-        let pmt = section(0x02, 7, &[0xe1, 0, 0xf0, 2, 9, 0, 0x1b, 0xe1, 0, 0xf0, 1, 0, 0x0f, 0xe1, 1, 0xf0, 0]);
-        assert_eq!(Pmt::parse(&pmt), Ok(Some(Pmt { program: 7, streams: vec![(0x1b, 0x100), (0x0f, 0x101)] })));
+        let entry = |stream_type, pid, descriptors| Entry { stream_type, pid, descriptors };
+        let pmt = section(0x02, 7, 0, &[0xe1, 0, 0xf0, 2, 9, 0, 0x1b, 0xe1, 0, 0xf0, 1, 1, 0x0f, 0xe1, 1, 0xf0, 0]);
+        assert_eq!(
+            Pmt::parse(&pmt),
+            Ok(Some(Pmt { program: 7, descriptors: &[9, 0], streams: vec![entry(0x1b, 0x100, &[1]), entry(0x0f, 0x101, &[])] }))
+        );
         assert_eq!(Pmt::parse(&pat), Ok(None), "another table");
     }
 
     #[test]
     fn any_flipped_bit_or_missing_byte_is_noticed() {
-        let pmt = section(0x02, 7, &[0xe1, 0, 0xf0, 2, 9, 0, 0x1b, 0xe1, 0, 0xf0, 1, 0]);
+        let pmt = section(0x02, 7, 0, &[0xe1, 0, 0xf0, 2, 9, 0, 0x1b, 0xe1, 0, 0xf0, 1, 0]);
         for bit in 8..pmt.len() * 8 {
             let mut flipped = pmt.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -202,7 +227,7 @@ mod tests {
     #[test]
     fn descriptors_past_the_section_are_malformed() {
         for body in [&[0xe1, 0, 0xf0, 9][..], &[0xe1], &[0xe1, 0, 0xf0, 0, 0x1b, 0xe1, 0, 0xff, 0xff]] {
-            assert_eq!(Pmt::parse(&section(0x02, 1, body)), Err(Malformed), "{body:?}");
+            assert_eq!(Pmt::parse(&section(0x02, 1, 0, body)), Err(Malformed), "{body:?}");
         }
     }
 }

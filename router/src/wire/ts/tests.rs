@@ -23,14 +23,14 @@ fn picture(nth: usize, bytes: usize, arrival: Instant) -> Packet {
     data.extend([0, 0, 1, if key { 0x65 } else { 0x41 }, if key { 0x88 } else { 0x9a }]);
     data.extend((0..bytes).map(|at| (at * 31 + nth) as u8 | 1));
     let time = Some(MediaTime::from_90khz(nth as i64 * 3_000));
-    Packet { codec: Codec::H264, data: Payload::copy_from_slice(&data), pts: time, dts: time, key, arrival }
+    Packet { codec: Codec::H264, data: Payload::copy_from_slice(&data), pts: time, dts: time, key, arrival, parameters: None }
 }
 
 fn sound(nth: usize, bytes: usize, arrival: Instant) -> Packet {
     let mut data = vec![0xff, 0xf1, 0x50, 0x80];
     data.extend((0..bytes).map(|at| (at * 7 + nth) as u8));
     let time = Some(MediaTime::from_90khz(nth as i64 * 1_920));
-    Packet { codec: Codec::Aac, data: Payload::copy_from_slice(&data), pts: time, dts: time, key: true, arrival }
+    Packet { codec: Codec::Aac, data: Payload::copy_from_slice(&data), pts: time, dts: time, key: true, arrival, parameters: None }
 }
 
 fn mux(packets: &[Packet]) -> Vec<u8> {

@@ -1,0 +1,164 @@
+//! What a viewer is sent over ways that cannot carry it all.
+
+use crosspoint_ffi::MediaTime;
+use str0m::format::Codec::{self, H264, Opus};
+use str0m::media::MediaKind::{Audio, Video};
+
+use super::simulation::{BITRATE_BPS, Link, World};
+use super::tests::{FRAME, access_unit, ms, picture, sound};
+use super::{PeerOutput, Role};
+
+/// An encoder and its viewer.
+struct Show {
+    world: World,
+    /// Fixed, or what the viewer said last.
+    bitrate_bps: Option<u32>,
+    frames: u32,
+    keys: usize,
+}
+
+impl Show {
+    fn new(link: Link, bitrate_bps: Option<u32>) -> Self {
+        Self::of(World::new(&[Audio, Video], Role::Viewer, link), bitrate_bps)
+    }
+
+    fn of(mut world: World, bitrate_bps: Option<u32>) -> Self {
+        world.connect();
+        Self { world, bitrate_bps, frames: 0, keys: usize::MAX }
+    }
+
+    /// Shows 30 pictures a second, a third of a second's bits in key frames, and sound.
+    fn run(&mut self, seconds: u32) {
+        for _ in 0..seconds * 30 {
+            let able = self.world.able.last().map_or(BITRATE_BPS, |&(_, bits)| bits.clamp(200_000, BITRATE_BPS));
+            let bytes = self.bitrate_bps.unwrap_or(able) as usize / 8 / 30;
+            let asked = self.world.count(|output| matches!(output, PeerOutput::KeyWanted));
+            let key = self.keys != asked;
+            self.keys = asked;
+            let unit = access_unit(key, if key { bytes * 6 } else { bytes });
+            let (now, time) = (self.world.now, MediaTime::from(self.world.now - self.world.start));
+            self.world.peers.write(self.world.id, &picture(key, &unit, time, now), now, now);
+            self.world.peers.write(self.world.id, &sound(time, now), now, now);
+            self.world.run(FRAME);
+            self.frames += 1;
+        }
+    }
+
+    fn able(&self) -> u32 {
+        self.world.able.last().expect("an estimate").1
+    }
+
+    fn got(&self, codec: Codec) -> usize {
+        self.world.client_got.iter().filter(|data| data.params.spec().codec == codec).count()
+    }
+}
+
+/// A way that carries so much.
+fn way(bits_per_second: u64) -> Link {
+    Link { delay: ms(25), bits_per_second: Some(bits_per_second), ..Link::GOOD }
+}
+
+#[test]
+fn wide_way_is_used_and_pictures_are_not_thinned_out() {
+    let mut show = Show::new(way(20_000_000), None);
+    show.run(20);
+    assert!(show.able() >= BITRATE_BPS, "{}", show.able());
+    assert!(show.got(H264) + 5 >= show.frames as usize, "{} of {}", show.got(H264), show.frames);
+}
+
+#[test]
+fn narrow_way_is_found_and_its_widening_too() {
+    let mut show = Show::new(way(1_000_000), None);
+    show.run(20);
+    let before = show.got(H264);
+    show.run(20);
+    let (since, now) = (show.world.now - show.world.start - ms(20_000), show.got(H264) - before);
+    let seen: Vec<u64> = show.world.able.iter().filter(|(at, _)| *at > since).map(|&(_, bits)| u64::from(bits)).collect();
+    let mean = seen.iter().sum::<u64>() / seen.len() as u64;
+    assert!((400_000..=1_000_000).contains(&mean), "{mean} bits a second of a million");
+    assert!(now > 540, "{now} of 600 pictures");
+    show.world.link = way(20_000_000);
+    show.run(10);
+    assert!(show.able() >= BITRATE_BPS, "{}", show.able());
+}
+
+#[test]
+fn way_that_narrows_is_answered_soon() {
+    let mut show = Show::new(way(20_000_000), None);
+    show.run(10);
+    show.world.link = way(1_000_000);
+    let at = show.world.now - show.world.start;
+    show.run(5);
+    let answered = show.world.able.iter().find(|(when, bits)| *when > at && *bits <= 1_000_000).map(|(when, _)| *when - at);
+    assert!(answered.is_some_and(|after| after < ms(1_200)), "{answered:?}");
+}
+
+#[test]
+fn sound_survives_where_pictures_starve() {
+    let mut show = Show::new(way(250_000), Some(BITRATE_BPS));
+    show.run(30);
+    let (pictures, sounds) = (show.got(H264), show.got(Opus));
+    assert!(sounds > 855, "{sounds} of 900 packets of sound");
+    assert!(pictures < 200, "{pictures} pictures through a way that carries a twelfth");
+    let asked = show.world.count(|output| matches!(output, PeerOutput::KeyWanted));
+    assert!((2..=30).contains(&asked), "asked {asked} times in 30 s");
+    show.world.link = way(20_000_000);
+    show.run(20);
+    let before = show.got(H264);
+    show.run(10);
+    assert!(show.got(H264) - before > 290, "all pictures again: {}", show.got(H264) - before);
+}
+
+#[test]
+fn viewer_that_only_says_what_it_can_take_is_believed() {
+    let plain = |line: &&str| !line.contains("transport-wide-cc") && !line.contains("transport-cc");
+    let strip = |sdp: String| sdp.lines().filter(plain).map(|line| format!("{line}\r\n")).collect();
+    let world = World::offered(&[Audio, Video], Role::Viewer, Link::GOOD, strip);
+    assert!(world.answer.contains("abs-send-time") && !world.answer.contains("transport-wide-cc"), "{}", world.answer);
+    let mut show = Show::of(world, None);
+    show.run(10);
+    assert_eq!(show.world.able, [], "nothing was said yet");
+    show.world.limit(1_600_000);
+    show.run(1);
+    assert_eq!(show.able(), 1_600_000 / 16 * 15 - 110_000);
+}
+
+#[test]
+fn viewer_that_saw_little_is_not_believed_that_little_fits() {
+    let plain = |line: &&str| !line.contains("transport-wide-cc") && !line.contains("transport-cc");
+    let strip = |sdp: String| sdp.lines().filter(plain).map(|line| format!("{line}\r\n")).collect();
+    // A still screen: a tenth of what there is, and key frames.
+    let mut show = Show::of(World::offered(&[Audio, Video], Role::Viewer, Link::GOOD, strip), Some(BITRATE_BPS / 10));
+    show.run(10);
+    show.world.limit(450_000);
+    show.run(5);
+    assert_eq!(show.world.able, [], "it could well take more");
+    show.world.limit(150_000);
+    show.run(5);
+    assert!(show.able() < BITRATE_BPS, "less than even that");
+}
+
+#[test]
+fn large_picture_goes_in_bursts() {
+    let mut show = Show::new(way(20_000_000), None);
+    show.run(5);
+    let (now, time) = (show.world.now, MediaTime::from(show.world.now - show.world.start));
+    show.world.sent.clear();
+    show.world.peers.write(show.world.id, &picture(true, &access_unit(true, 110_000), time, now), now, now);
+    show.world.run(ms(500));
+    let large: Vec<_> = show.world.sent.iter().filter(|(_, bytes)| *bytes > 1_000).map(|(at, _)| *at).collect();
+    let most = large.chunk_by(|one, next| one == next).map(<[_]>::len).max();
+    assert!(large.len() >= 100 && most <= Some(33), "{} packets, {most:?} at once", large.len());
+    assert!(*large.last().unwrap() - large[0] < ms(250), "{:?}", *large.last().unwrap() - large[0]);
+}
+
+#[test]
+fn viewer_that_is_shown_nothing_costs_little() {
+    let mut show = Show::new(way(20_000_000), None);
+    show.run(5);
+    show.world.run(ms(5_000));
+    show.world.sent.clear();
+    show.world.run(ms(60_000));
+    let bytes: usize = show.world.sent.iter().map(|(_, bytes)| bytes).sum();
+    assert!(show.world.sent.len() < 2_000 && bytes < 150_000, "{} datagrams, {bytes} bytes in a minute", show.world.sent.len());
+}

@@ -1,0 +1,48 @@
+//! WebRTC: peers that publish to us or view what we show, as state machines on `str0m`.
+//!
+//! ```text
+//! offer ─▶ Offer ─▶ Peer (publisher | viewer) ─▶ answer
+//!
+//! datagram ─▶ Peers ─(ufrag, then address)▶ Peer ─▶ datagrams, packets of the publisher, key frames wanted by the viewer
+//! deadline ─▶ Peers ─────────────────────▶ Peer
+//! unit     ─▶ Peers ─────────────────────▶ Peer
+//! ```
+//!
+//! [`Peers`] owns every [`Peer`] and knows whose datagram it is without asking them. After each mutation the caller drains [`Peers::poll`]
+//! until it has nothing more, and comes back at [`Peers::poll_deadline`] at the latest. Sockets are the caller's: UDP datagrams go in and
+//! out as they are, those of a TCP connection through [`Deframer`] and [`frame`] (RFC 4571).
+//!
+//! What is not ours to decide comes from below: `str0m` takes its keys and transaction numbers from the system's random source, as a
+//! secure transport must, and reads the wall clock once in a process, to write NTP times (RFC 3550, 6.4.1). All else goes by the `now`
+//! that is given, which is what the tests in virtual time show.
+
+mod allowance;
+mod answer;
+mod clock;
+mod h264;
+mod ice_tcp;
+mod identity;
+mod offer;
+mod peer;
+mod peers;
+mod publisher;
+mod table;
+mod viewer;
+mod vp8;
+
+pub use clock::Clock;
+pub use h264::{Payload, packetize};
+pub use ice_tcp::{Deframer, FrameTooLong, MOST_FRAME_BYTES, frame};
+pub use identity::{Doors, Identity};
+pub use offer::{BadOffer, Offer};
+pub use peer::{Datagram, Negotiated, Peer, PeerOutput, Role};
+pub use peers::{Full, PeerId, Peers, PeersLimits};
+pub use str0m::net::Protocol;
+pub use vp8::packetize_vp8;
+
+#[cfg(test)]
+mod congestion_tests;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! What a publisher sends, as packets.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crosspoint_ffi::{Codec, MediaTime, Packet, Payload};
+use str0m::format::Codec as RtcCodec;
+use str0m::media::{KeyframeRequestKind, MediaAdded, MediaData, MediaKind, Mid, Rid};
+use str0m::{Rtc, RtcConfig};
+
+/// The tracks that a publisher sends: one of pictures, one of sound.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    start: Instant,
+    video: Option<Track>,
+    audio: Option<Track>,
+    packets: VecDeque<Packet>,
+    /// Whether no picture makes sense before a key frame.
+    key_wanted: bool,
+    asked: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Track {
+    mid: Mid,
+    /// Of several renditions the first that is heard.
+    rid: Option<Option<Rid>>,
+    /// The RTP time of its first unit, and when that came.
+    anchor: Option<(u64, MediaTime)>,
+}
+
+impl Publisher {
+    pub(super) fn new(start: Instant) -> Self {
+        Self { start, video: None, audio: None, packets: VecDeque::new(), key_wanted: false, asked: None }
+    }
+
+    /// What we take from publishers.
+    pub(super) fn config() -> RtcConfig {
+        Rtc::builder()
+            .clear_codecs()
+            .enable_vp8(true)
+            .enable_h264(true)
+            .enable_vp9(true)
+            .enable_av1(true)
+            .enable_opus(true, false)
+            // The sound's own depth absorbs what is late: here it only waits for what was overtaken.
+            .set_reordering_size_audio(4)
+            .set_reordering_timeout_audio(Some(REORDERING))
+    }
+
+    pub(super) fn handle_media(&mut self, media: &MediaAdded) {
+        if !media.direction.is_receiving() {
+            return;
+        }
+        let track = match media.kind {
+            MediaKind::Audio => &mut self.audio,
+            MediaKind::Video => &mut self.video,
+        };
+        // What else of the kind there may be is nobody's.
+        track.get_or_insert(Track { mid: media.mid, rid: None, anchor: None });
+    }
+
+    /// Takes the next access unit; says whether pictures were lost before it.
+    pub(super) fn handle_data(&mut self, data: &MediaData, now: Instant) -> bool {
+        let Some(codec) = codec(data.params.spec().codec) else { return false };
+        let tracks = [&mut self.video, &mut self.audio].into_iter().flatten();
+        let Some(track) = tracks.into_iter().find(|track| track.mid == data.mid) else { return false };
+        if *track.rid.get_or_insert(data.rid) != data.rid || data.data.is_empty() {
+            return false;
+        }
+        let key = !codec.is_video() || data.is_keyframe();
+        let lost = codec.is_video() && !data.contiguous && !key;
+        if codec.is_video() {
+            self.key_wanted = lost || self.key_wanted && !key;
+        }
+        let pts = Some(track.place(data, now - self.start));
+        let packet = Packet { codec, data: Payload::copy_from_slice(&data.data), pts, dts: None, key, arrival: now, parameters: None };
+        self.packets.push_back(packet);
+        lost
+    }
+
+    pub(super) fn poll(&mut self) -> Option<Packet> {
+        self.packets.pop_front()
+    }
+
+    /// No picture makes sense before a key frame: asks for one until it comes.
+    pub(super) fn want_key(&mut self) {
+        self.key_wanted = self.video.is_some();
+    }
+
+    /// When a key frame is asked for, if one is wanted; at once when the last time is long enough ago.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.asked.filter(|_| self.key_wanted).map(|asked| asked + ASK_EVERY)
+    }
+
+    /// Asks for a key frame when it is time.
+    pub(super) fn handle_timeout(&mut self, rtc: &mut Rtc, now: Instant) {
+        let Some(video) = self.video.as_ref().filter(|_| self.key_wanted) else { return };
+        if self.asked.is_some_and(|asked| now < asked + ASK_EVERY) {
+            return;
+        }
+        self.asked = Some(now);
+        if let Some(mut writer) = rtc.writer(video.mid) {
+            let rid = video.rid.flatten();
+            // A stream that has not been heard of yet cannot be asked: it begins with a key frame, and the next time it can.
+            let _ = writer.request_keyframe(rid, KeyframeRequestKind::Pli);
+        }
+    }
+}
+
+impl Track {
+    /// Where a unit is on the peer's timeline. Both tracks count from random numbers: each begins where its first unit came.
+    fn place(&mut self, data: &MediaData, since_start: Duration) -> MediaTime {
+        let (first, at) = *self.anchor.get_or_insert_with(|| (data.time.numer(), since_start.into()));
+        let ticks = data.time.numer().wrapping_sub(first).cast_signed();
+        at + MediaTime::from_ticks(ticks, data.time.denom())
+    }
+}
+
+fn codec(codec: RtcCodec) -> Option<Codec> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "str0m's codecs are more than we configure")]
+    match codec {
+        RtcCodec::Av1 => Some(Codec::Av1),
+        RtcCodec::H264 => Some(Codec::H264),
+        RtcCodec::Opus => Some(Codec::Opus),
+        RtcCodec::Vp8 => Some(Codec::Vp8),
+        RtcCodec::Vp9 => Some(Codec::Vp9),
+        _ => None,
+    }
+}
+
+/// A key frame is many times a difference frame, and takes a round trip and an encode to come: it is not asked for more often.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How long sound waits for a packet that others overtook.
+const REORDERING: Duration = Duration::from_millis(40);

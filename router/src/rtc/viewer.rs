@@ -1,0 +1,366 @@
+//! What a viewer is sent.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use str0m::bwe::{Bitrate, BweKind};
+use str0m::format::{Codec, CodecSpec};
+use str0m::media::{MediaAdded, MediaKind, MediaTime as RtpTime, Mid, Pt};
+use str0m::rtp::{AbsCaptureTime, Extension, ExtensionMap, ExtensionValues, RtpWrite};
+use str0m::stats::PeerStats;
+use str0m::{Input, Rtc, RtcConfig};
+
+use super::allowance::Allowance;
+use super::{Clock, Offer, Payload};
+use crate::broadcast::{Media, Unit};
+
+/// The tracks that a viewer receives: one of pictures, one of sound.
+///
+/// Pictures go out in bursts of [`BURST_PACKETS`], which are one send each; the rest of a larger one follows at [`SPREAD`] times the rate
+/// that the viewer can take. What waits here is bounded by the viewer's [`Allowance`], which drops what comes later. Sound never waits.
+#[derive(Debug)]
+pub(super) struct Viewer {
+    video: Option<Track>,
+    audio: Option<Track>,
+    /// The most bits a second that there are for it.
+    bitrate_bps: u32,
+    clock: Clock,
+    allowance: Allowance,
+    waiting: VecDeque<Waiting>,
+    /// When the next burst may go.
+    gate: Option<Instant>,
+    /// When a picture was last sent.
+    shown: Option<Instant>,
+    /// What was said last of what it can take.
+    told_bps: Option<u32>,
+    /// What there was to send of pictures, lately and for longer.
+    offered: [Offered; 2],
+    /// Whether we estimate what its way carries.
+    estimating: bool,
+    /// When the way was last probed; nothing while nothing is sent.
+    probed: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Track {
+    mid: Mid,
+    codec: Codec,
+    payload_type: Pt,
+    rate: u32,
+    /// The number of the next packet.
+    next: u64,
+}
+
+/// A packet of a picture, before its turn.
+#[derive(Debug)]
+struct Waiting {
+    payload: Payload,
+    rtp_time: u32,
+    at: Instant,
+    first: bool,
+    marker: bool,
+}
+
+/// A rate, of which the past counts ever less.
+#[derive(Debug)]
+struct Offered {
+    over: Duration,
+    bits: f64,
+    at: Option<Instant>,
+}
+
+impl Offered {
+    fn over(over: Duration) -> Self {
+        Self { over, bits: 0.0, at: None }
+    }
+
+    fn add(&mut self, bytes: usize, now: Instant) {
+        self.bits = self.left(now) + bytes as f64 * 8.0;
+        self.at = Some(now);
+    }
+
+    fn rate_bps(&self, now: Instant) -> f64 {
+        self.left(now) / self.over.as_secs_f64()
+    }
+
+    fn left(&self, now: Instant) -> f64 {
+        let age = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        self.bits * (-age.div_duration_f64(self.over)).exp()
+    }
+}
+
+impl Viewer {
+    /// A viewer for which there are at most so many bits a second of pictures.
+    pub(super) fn new(bitrate_bps: u32, clock: Clock) -> Self {
+        Self {
+            video: None,
+            audio: None,
+            bitrate_bps,
+            clock,
+            allowance: Allowance::default(),
+            waiting: VecDeque::new(),
+            gate: None,
+            shown: None,
+            told_bps: None,
+            offered: [Offered::over(LATELY), Offered::over(LONGER)],
+            estimating: false,
+            probed: None,
+        }
+    }
+
+    /// What we send to a viewer that made this offer.
+    pub(super) fn config(offer: &Offer, bitrate_bps: u32) -> RtcConfig {
+        let mut extensions = ExtensionMap::empty();
+        // Numbers are the offer's in the end.
+        extensions.set(4, Extension::RtpMid);
+        extensions.set(5, Extension::PlayoutDelay);
+        extensions.set(6, Extension::AbsoluteCaptureTime);
+        // Either we estimate what the way carries from when packets arrived, or the viewer does from when they were sent (REMB).
+        let feedback = if offer.has_transport_feedback() { Extension::TransportSequenceNumber } else { Extension::AbsoluteSendTime };
+        extensions.set(7, feedback);
+        Rtc::builder()
+            .clear_codecs()
+            .enable_h264(true)
+            .enable_vp8(true)
+            .enable_opus(true, false)
+            .set_extension_map(extensions)
+            .set_rtp_mode(true)
+            .set_rtcp_report_interval_audio(REPORT_EVERY)
+            .set_rtcp_report_interval_video(REPORT_EVERY)
+            .set_send_buffer_video(RESENDABLE_PACKETS)
+            .set_stats_interval(Some(ESTIMATE_EVERY))
+            // Most ways carry it all; one that does not says so in a round trip or two.
+            .enable_bwe(Some(Bitrate::bps(u64::from(bitrate_bps))))
+    }
+
+    pub(super) fn handle_media(&mut self, rtc: &Rtc, media: &MediaAdded) {
+        if !media.direction.is_sending() {
+            return;
+        }
+        let track = match media.kind {
+            MediaKind::Audio => &mut self.audio,
+            MediaKind::Video => &mut self.video,
+        };
+        if track.is_none() {
+            *track = Track::of(rtc, media);
+        }
+    }
+
+    /// What it is to be sent pictures in, if it takes any.
+    pub(super) fn pictures(&self) -> Option<crosspoint_ffi::Codec> {
+        let track = self.video.as_ref()?;
+        Some(if track.codec == Codec::Vp8 { crosspoint_ffi::Codec::Vp8 } else { crosspoint_ffi::Codec::H264 })
+    }
+
+    /// Takes an estimate of what the way carries; says what there is of it for pictures, if that is news.
+    pub(super) fn handle_estimate(&mut self, estimate: &BweKind, now: Instant) -> Option<u32> {
+        match estimate {
+            BweKind::Remb { estimate, .. } => self.take_estimate(*estimate, now),
+            // Its value is the mean of seconds: too late to be of use when the way has become narrow.
+            BweKind::Twcc { can_probe, .. } => {
+                self.estimating = *can_probe;
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes what was measured by now; says what there is of it for pictures, if that is news.
+    pub(super) fn handle_stats(&mut self, stats: &PeerStats, now: Instant) -> Option<u32> {
+        stats.bwe_tx.filter(|_| self.estimating).and_then(|estimate| self.take_estimate(estimate, now))
+    }
+
+    fn take_estimate(&mut self, estimate: Bitrate, now: Instant) -> Option<u32> {
+        let bits = estimate.as_u64();
+        let sound = if self.audio.is_some() { SOUND_BPS } else { 0 };
+        // RTP's headers, and what has to be sent again.
+        let pictures = (bits / 16 * 15).saturating_sub(sound).max(LEAST_BPS);
+        let pictures = u32::try_from(pictures).unwrap_or(u32::MAX);
+        let before = self.allowance.rate_bps();
+        if pictures < before.unwrap_or(self.bitrate_bps) && !self.is_tried(pictures, now) {
+            return None;
+        }
+        let pictures = before.map_or(pictures, |before| pictures.max(before / 4 * 3));
+        self.allowance.set_rate(pictures, now);
+        // More than there is, is as good as more still; less than a fiftieth is no news.
+        let told = pictures.min(self.bitrate_bps / 4 * 5);
+        let is_news = self.told_bps.is_none_or(|before| before.abs_diff(told) > before / 50);
+        is_news.then(|| *self.told_bps.insert(told))
+    }
+
+    /// Whether so much was sent that an estimate which falls to `estimate_bps` says something of the way. One that grows does always; but of a
+    /// screen that stands still a viewer sees little, and thinks that little more would fit.
+    fn is_tried(&self, estimate_bps: u32, now: Instant) -> bool {
+        let [lately, longer] = [0, 1].map(|nth| self.offered[nth].rate_bps(now));
+        let allowed = f64::from(self.told_bps.unwrap_or(self.bitrate_bps).min(self.bitrate_bps));
+        longer > allowed * 0.6 || lately.min(longer) * 0.8 > f64::from(estimate_bps)
+    }
+
+    /// Queues a unit, of which `at` is the moment; says whether there is a track for it.
+    pub(super) fn write(&mut self, rtc: &mut Rtc, unit: &Unit, at: Instant, now: Instant) -> bool {
+        match unit.media {
+            Media::Audio => {
+                let Some(track) = &mut self.audio else { return false };
+                let rtp_time = track.time(unit);
+                for payload in unit.payloads.iter() {
+                    let packet = Waiting { payload: Payload::clone(payload), rtp_time, at, first: true, marker: false };
+                    track.send(rtc, packet, captured(self.clock, at));
+                }
+            }
+            Media::Video => {
+                let Some(track) = &mut self.video else { return false };
+                let bytes = unit.payloads.iter().map(|payload| payload.len()).sum();
+                self.offered.iter_mut().for_each(|offered| offered.add(bytes, now));
+                if !self.allowance.admit(unit.key, bytes, now) {
+                    return true;
+                }
+                let (rtp_time, last) = (track.time(unit), unit.payloads.len().saturating_sub(1));
+                let packet =
+                    |(nth, payload)| Waiting { payload: Payload::clone(payload), rtp_time, at, first: nth == 0, marker: nth == last };
+                self.waiting.extend(unit.payloads.iter().enumerate().map(packet));
+                self.shown = Some(now);
+                self.probe(rtc, now);
+                self.release(rtc, now);
+            }
+        }
+        true
+    }
+
+    /// Goes on to `now`; says whether a key frame is wanted.
+    pub(super) fn handle_timeout(&mut self, rtc: &mut Rtc, now: Instant) -> bool {
+        self.release(rtc, now);
+        if self.is_idle(now) {
+            self.rest(rtc);
+        }
+        self.allowance.wants_key(now)
+    }
+
+    /// When [`Viewer::handle_timeout`] is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let gate = self.gate.filter(|_| !self.waiting.is_empty());
+        [gate, self.allowance.deadline()].into_iter().flatten().min()
+    }
+
+    /// Whether no pictures have been sent for a while: nothing about it is urgent.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        self.waiting.is_empty() && self.shown.is_none_or(|shown| now.saturating_duration_since(shown) >= IDLE)
+    }
+
+    /// Sends what may go.
+    fn release(&mut self, rtc: &mut Rtc, now: Instant) {
+        let Some(track) = &mut self.video else { return };
+        let has_sound = self.audio.is_some();
+        while !self.waiting.is_empty() && self.gate.is_none_or(|gate| gate <= now) {
+            let mut bytes = 0;
+            for packet in self.waiting.drain(..self.waiting.len().min(BURST_PACKETS)) {
+                bytes += packet.payload.len();
+                // One packet is enough, and the others stay of one size.
+                let extensions = if packet.first { captured(self.clock, packet.at) } else { ExtensionValues::default() };
+                // A viewer is to show pictures when it has them, not to keep some in hand for a jitter that may come. One that hears sound
+                // beside them is not told so: Chromium would show them at once whatever the sound does, which takes it some 70 ms more, and
+                // be out of sync.
+                let most = (!has_sound).then_some(RtpTime::ZERO);
+                track.send(rtc, packet, ExtensionValues { play_delay_min: most, play_delay_max: most, ..extensions });
+            }
+            let pause = |rate_bps| Duration::from_secs_f64(bytes as f64 * 8.0 / (f64::from(rate_bps) * SPREAD));
+            self.gate = self.allowance.rate_bps().map(|rate_bps| now + pause(rate_bps));
+        }
+    }
+
+    /// Has the way looked at for more than it is known to carry, if more is wanted and it is time to: `str0m` does so when it is told to
+    /// want more than before. By itself it would only after 15 s, or when much less is sent than it thinks possible.
+    fn probe(&mut self, rtc: &mut Rtc, now: Instant) {
+        let probed = self.probed.is_some_and(|at| now < at + PROBE_EVERY);
+        let wanted = u64::from(self.bitrate_bps) * 5 / 4 + SOUND_BPS;
+        if !probed {
+            rtc.bwe().set_bitrate(Bitrate::ZERO, Bitrate::bps(wanted - 1));
+            // It takes note only as time passes.
+            let _ = rtc.handle_input(Input::Timeout(now));
+            rtc.bwe().set_bitrate(Bitrate::ZERO, Bitrate::bps(wanted));
+            self.probed = Some(now);
+        }
+    }
+
+    /// While nothing is sent nobody needs an estimate, and probes are packets.
+    fn rest(&mut self, rtc: &mut Rtc) {
+        if self.probed.take().is_some() {
+            rtc.bwe().set_bitrate(Bitrate::ZERO, Bitrate::ZERO);
+        }
+    }
+}
+
+impl Track {
+    /// A track in the codec that we send, if the viewer takes it.
+    fn of(rtc: &Rtc, media: &MediaAdded) -> Option<Self> {
+        let wanted = rtc.media(media.mid)?.remote_pts();
+        let taken = |fits: fn(&CodecSpec) -> bool| {
+            rtc.codec_config().params().iter().find(|params| wanted.contains(&params.pt()) && fits(&params.spec()))
+        };
+        let params = match media.kind {
+            MediaKind::Audio => taken(|spec| spec.codec == Codec::Opus),
+            // Everybody else watches H.264: another encoder only for who does not take that. Its other packetization mode has no fragments.
+            MediaKind::Video => taken(|spec| spec.codec == Codec::H264 && spec.format.packetization_mode == Some(1))
+                .or_else(|| taken(|spec| spec.codec == Codec::Vp8)),
+        }?;
+        let CodecSpec { codec, clock_rate, .. } = params.spec();
+        Some(Self { mid: media.mid, codec, payload_type: params.pt(), rate: clock_rate.get(), next: 1 })
+    }
+
+    /// A unit's RTP time, which wraps.
+    fn time(&self, unit: &Unit) -> u32 {
+        unit.time.to_ticks(self.rate) as u32
+    }
+
+    fn send(&mut self, rtc: &mut Rtc, packet: Waiting, extensions: ExtensionValues) {
+        let mut api = rtc.direct_api();
+        let Some(stream) = api.stream_tx_by_mid(self.mid, None) else { return };
+        let Waiting { payload, rtp_time, at, marker, .. } = packet;
+        // The pacer would send packets one by one, each in its time; bursts are ours.
+        stream.set_unpaced(true);
+        // What the viewer has shown before it comes again is of use for pictures alone.
+        let is_video = self.rate == VIDEO_RATE;
+        let packet = RtpWrite::new(self.payload_type, self.next.into(), rtp_time, at, payload);
+        stream.write_rtp(packet.marker(marker).nackable(is_video).ext_vals(extensions));
+        self.next += 1;
+    }
+}
+
+/// When something was captured, by our own clock, from which nothing is off.
+fn captured(clock: Clock, at: Instant) -> ExtensionValues {
+    let time = AbsCaptureTime { capture_time: clock.time_of_day(at), clock_offset: Some(0) };
+    ExtensionValues { abs_capture_time: Some(time), ..ExtensionValues::default() }
+}
+
+/// A receiver brings picture and sound together once it has had two reports of each.
+const REPORT_EVERY: Duration = Duration::from_millis(500);
+
+/// How old an estimate may be: peers give feedback as often.
+const ESTIMATE_EVERY: Duration = Duration::from_millis(100);
+
+/// Packets that are kept to be sent again: 0.7 s of 3 Mbit/s, or a key frame of 280 kB. Their payloads are shared with all viewers.
+const RESENDABLE_PACKETS: usize = 256;
+
+/// Packets of pictures that go at once: a picture of 35 kB, larger than any at 3 Mbit/s but key frames.
+const BURST_PACKETS: usize = 32;
+
+/// How much faster than the viewer's rate the rest of a picture follows, as browsers do it.
+const SPREAD: f64 = 2.5;
+
+/// Shorter than the distance of regular key frames, and longer.
+const LATELY: Duration = Duration::from_millis(500);
+const LONGER: Duration = Duration::from_secs(4);
+
+/// What is set aside for sound, with its headers.
+const SOUND_BPS: u64 = 110_000;
+
+/// Less than this is no estimate of a way that carries media at all, and nothing is to be divided by it.
+const LEAST_BPS: u64 = 30_000;
+
+/// So long after its last picture a viewer's estimate may grow old.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// How often a way is probed that carries less than there is.
+const PROBE_EVERY: Duration = Duration::from_secs(2);
+
+/// The clock of pictures (RFC 6184 and 7741).
+const VIDEO_RATE: u32 = 90_000;
