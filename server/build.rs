@@ -17,14 +17,48 @@ fn main() {
         // Scripts of packages are not run: the bundler works without its own, and nothing of the registry gets to run here unasked.
         run(&web, "npm", &["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
     }
-    let outfile = |name: &str| out.join(name).display().to_string();
-    fs::create_dir_all(&out).expect("OUT_DIR is ours to write");
-    for name in ["watch.ts", "watch.css"] {
-        let bundle = format!("--outfile={}", outfile(&name.replace(".ts", ".js")));
-        let source = format!("src/{name}");
-        run(&web, "node_modules/.bin/esbuild", &[&source, "--bundle", "--minify", "--target=es2022", "--log-level=warning", &bundle]);
+    // What an earlier build left would be embedded, too.
+    if out.exists() {
+        fs::remove_dir_all(&out).expect("OUT_DIR is ours to write");
     }
-    fs::copy(web.join("src/watch.html"), out.join("watch.html")).expect("web/src/watch.html is there and OUT_DIR is ours");
+    fs::create_dir_all(&out).expect("OUT_DIR is ours to write");
+    let outdir = format!("--outdir={}", out.display());
+    let bundle =
+        ["--bundle", "--minify", "--splitting", "--format=esm", "--target=es2022", "--log-level=warning", "--chunk-names=part-[hash]"];
+    let pages = ["src/feed.ts", "src/feed.css", "src/watch.ts", "src/watch.css"];
+    let unstyled = format!("--alias:{JSMPEG}={}", unstyled_jsmpeg(&web, &out).display());
+    run(&web, "node_modules/.bin/esbuild", &[&pages[..], &bundle, &[&outdir, &unstyled]].concat());
+    write_assets(&out);
+    for name in ["feed.html", "watch.html"] {
+        fs::copy(web.join("src").join(name), out.join(name)).expect("web/src has the pages and OUT_DIR is ours");
+    }
+}
+
+/// Writes a JSMpeg that injects no style: that is for buttons that our page has not, and the page's policy refuses it.
+fn unstyled_jsmpeg(web: &Path, out: &Path) -> PathBuf {
+    let source = web.join("node_modules").join(JSMPEG).join("dist/jsmpeg-player.esm.js");
+    let text = fs::read_to_string(&source).expect("npm installed it");
+    let parts: Vec<_> = text.split("\nstyleInject(css_248z);\n").collect();
+    assert_eq!(parts.len(), 2, "another version of {JSMPEG}: look where it injects its style");
+    let unstyled = out.with_file_name("jsmpeg.js");
+    fs::write(&unstyled, parts.join("\n")).expect("OUT_DIR is ours to write");
+    unstyled
+}
+
+const JSMPEG: &str = "@cycjimmy/jsmpeg-player";
+
+/// Writes the table of what was bundled, as `http::pages` embeds it.
+fn write_assets(out: &Path) {
+    let entries = fs::read_dir(out).expect("OUT_DIR is ours to read");
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.expect("as above").file_name().into_string().expect("esbuild writes plain names")).collect();
+    names.sort();
+    let rows = names.iter().map(|name| {
+        let kind = if name.ends_with(".css") { "text/css; charset=utf-8" } else { "text/javascript; charset=utf-8" };
+        format!("Asset {{ name: {name:?}, kind: {kind:?}, content: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/web/{name}\")) }},\n")
+    });
+    let table = format!("[\n{}]", rows.collect::<String>());
+    fs::write(out.with_file_name("assets.rs"), table).expect("OUT_DIR is ours to write");
 }
 
 /// Whether what npm installed is what the lock file says. npm writes its own copy of it as the last step.

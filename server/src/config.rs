@@ -1,11 +1,14 @@
 //! The command line and its environment twins, parsed into types that cannot be wrong.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use crosspoint_ffi::VideoFormat;
+use crosspoint_ffi::av::Preset;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -35,9 +38,36 @@ pub enum Command {
 /// What the server runs with. Every flag has an environment twin.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Where to listen; port 0 picks one.
-    #[arg(long, env = "CROSSPOINT_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:10001")]
+    /// Where to listen; :PORT is every IPv4 address, port 0 picks one.
+    #[arg(long, env = "CROSSPOINT_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:10001", value_parser = parse_listen)]
     pub listen: SocketAddr,
+    /// Where RTMP players come in, besides the address of --listen; or off [default: 0.0.0.0:1935 if it is free].
+    #[arg(long, env = "CROSSPOINT_RTMP_LISTEN", value_name = "ADDRESS|off")]
+    pub rtmp_listen: Option<ListenChoice>,
+    /// Where RTMPS players come in, likewise; or off [default: 0.0.0.0:1936 if it is free].
+    #[arg(long, env = "CROSSPOINT_RTMPS_LISTEN", value_name = "ADDRESS|off")]
+    pub rtmps_listen: Option<ListenChoice>,
+    /// The certificate chain for TLS, as PEM [default: one that is made and kept].
+    #[arg(long, env = "CROSSPOINT_TLS_CERT", value_name = "PATH", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, as PEM.
+    #[arg(long, env = "CROSSPOINT_TLS_KEY", value_name = "PATH", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Where is kept what we make ourselves and want to have again: no flag, the desktop says it.
+    #[arg(skip)]
+    pub state_folder: Option<PathBuf>,
+    /// Do not listen for WebRTC over UDP: peers use TCP.
+    #[arg(long, env = "CROSSPOINT_NO_UDP", value_parser = clap::builder::FalseyValueParser::new())]
+    pub no_udp: bool,
+    /// The UDP port for WebRTC; port 0 picks one [default: that of --listen].
+    #[arg(long, env = "CROSSPOINT_WEBRTC_UDP_PORT", value_name = "PORT", conflicts_with = "no_udp")]
+    pub webrtc_udp_port: Option<u16>,
+    /// A STUN or TURN server that WHIP and WHEP clients are told of, with user name and password behind spaces if it needs them. Repeatable.
+    #[arg(long, env = "CROSSPOINT_ICE_SERVER", value_name = "URL[ USER PASSWORD]", value_delimiter = ',')]
+    pub ice_server: Vec<IceServer>,
+    /// Another address that leads here, for WebRTC, with a port if it is another. Repeatable.
+    #[arg(long, env = "CROSSPOINT_ADVERTISE", value_name = "IP[:PORT]", value_delimiter = ',')]
+    pub advertise: Vec<Advertised>,
     /// The X display to stream [default: $DISPLAY].
     #[arg(long, env = "CROSSPOINT_DISPLAY", value_name = "DISPLAY")]
     pub display: Option<String>,
@@ -53,6 +83,18 @@ pub struct Config {
     /// What the camera shows before a configure says otherwise.
     #[arg(long, env = "CROSSPOINT_CANVAS", value_name = "WIDTHxHEIGHT@RATE", default_value = "1280x720@30", value_parser = parse_canvas)]
     pub canvas: VideoFormat,
+    /// The bits a second of a stream's picture on average, while it moves; k and M are thousands and millions.
+    #[arg(long, env = "CROSSPOINT_BITRATE", value_name = "BITS", default_value = "3M", value_parser = parse_bitrate)]
+    pub bitrate: u32,
+    /// The most bits of it in any one second, of H.264: not below --bitrate [default: the same].
+    #[arg(long, env = "CROSSPOINT_MAX_BITRATE", value_name = "BITS", value_parser = parse_bitrate)]
+    pub max_bitrate: Option<u32>,
+    /// The fewest bits a second, for WebRTC viewers that cannot take more; they get pictures of half the size before they get less.
+    #[arg(long, env = "CROSSPOINT_MIN_BITRATE", value_name = "BITS", default_value = "300k", value_parser = parse_bitrate)]
+    pub min_bitrate: u32,
+    /// How much work the screen's encoder does for fewer bits.
+    #[arg(long, env = "CROSSPOINT_PRESET", value_name = "PRESET", default_value = "ultrafast")]
+    pub preset: PresetChoice,
     /// A file to write the bound addresses into, as JSON, once everything listens.
     #[arg(long, env = "CROSSPOINT_READY_FILE", value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
@@ -62,6 +104,9 @@ pub struct Config {
     /// Another origin whose pages may call: scheme, host and, if need be, port. Repeatable.
     #[arg(long, env = "CROSSPOINT_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<Origin>,
+    /// The folder that holds what an input of the type file may name.
+    #[arg(long, env = "CROSSPOINT_MEDIA_ROOT", value_name = "PATH", default_value = "/")]
+    pub media_root: PathBuf,
     /// How the network thread waits: the fastest that works, or one by name.
     #[arg(long, env = "CROSSPOINT_IO", value_name = "IO", default_value = "auto")]
     pub io: IoChoice,
@@ -82,6 +127,15 @@ pub struct WrapperOptions {
     /// The camera that crosspoint was started with.
     #[arg(long, env = "CROSSPOINT_CAMERA", value_name = "CAMERA", default_value = "auto")]
     pub camera: CameraChoice,
+}
+
+/// Whether and where to listen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ListenChoice {
+    /// There.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
 }
 
 /// Which camera the browser gets.
@@ -108,6 +162,18 @@ pub enum MicrophoneChoice {
     Off,
 }
 
+/// x264's presets that keep up with a screen on a small machine.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum PresetChoice {
+    /// The least work.
+    #[default]
+    Ultrafast,
+    /// Half as much again, a third fewer bits.
+    Superfast,
+    /// Twice the work.
+    Veryfast,
+}
+
 /// How the network thread waits.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum IoChoice {
@@ -130,6 +196,17 @@ pub enum LogFormat {
     Text,
 }
 
+/// An address that leads to us by some mapping, and the port if that is another one, too.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Advertised {
+    ip: IpAddr,
+    port: Option<u16>,
+}
+
+/// A server that helps peers to reach each other, as the value of a `Link` header (draft-ietf-wish-whep-04, 4.4).
+#[derive(Clone, Eq, PartialEq)]
+pub struct IceServer(String);
+
 /// A host name in lower case without a port, or `*`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HostName(String);
@@ -141,15 +218,54 @@ pub struct Origin(String);
 /// The camera file unless another is named; its name is the label that pages see.
 pub const DEFAULT_CAMERA_FILE: &str = "/dev/shm/crosspoint/HD Webcam.y4m";
 
+/// Where is kept what outlives us, unless `XDG_STATE_HOME` says otherwise.
+const DEFAULT_STATE_FOLDER: &str = "/var/lib";
+
 /// The camera device unless another is named.
 pub const DEFAULT_CAMERA_DEVICE: &str = "/dev/video0";
 
+impl Cli {
+    /// Checks what no flag can say of itself.
+    ///
+    /// # Errors
+    /// When the highest bit rate is below the average.
+    pub fn checked(self) -> Result<Self, clap::Error> {
+        if self.config.max_bitrate() < self.config.bitrate {
+            let message = "--max-bitrate is below --bitrate, and an average is never above its maximum";
+            return Err(Self::command().error(ErrorKind::ValueValidation, message));
+        }
+        Ok(self)
+    }
+}
+
 impl Config {
-    /// Fills what the flags left open from the variables that the desktop sets: `DISPLAY` and `PULSE_SERVER`.
+    /// The most bits of a stream's picture in any one second.
+    #[must_use]
+    pub fn max_bitrate(&self) -> u32 {
+        self.max_bitrate.unwrap_or(self.bitrate)
+    }
+
+    /// Fills what the flags left open from the variables that the desktop sets: `DISPLAY`, `PULSE_SERVER` and `XDG_STATE_HOME`.
     #[must_use]
     pub fn with_desktop(self, variable: impl Fn(&str) -> Option<String>) -> Self {
         let or_variable = |flag: Option<String>, name| flag.or_else(|| variable(name)).filter(|text| !text.is_empty());
-        Self { display: or_variable(self.display, "DISPLAY"), pulse_server: or_variable(self.pulse_server, "PULSE_SERVER"), ..self }
+        let state = or_variable(None, "XDG_STATE_HOME").unwrap_or_else(|| DEFAULT_STATE_FOLDER.to_owned());
+        Self {
+            display: or_variable(self.display, "DISPLAY"),
+            pulse_server: or_variable(self.pulse_server, "PULSE_SERVER"),
+            state_folder: Some(Path::new(&state).join("crosspoint")),
+            ..self
+        }
+    }
+}
+
+impl From<PresetChoice> for Preset {
+    fn from(choice: PresetChoice) -> Self {
+        match choice {
+            PresetChoice::Superfast => Self::Superfast,
+            PresetChoice::Ultrafast => Self::Ultrafast,
+            PresetChoice::Veryfast => Self::Veryfast,
+        }
     }
 }
 
@@ -174,6 +290,14 @@ impl CameraChoice {
     }
 }
 
+impl FromStr for ListenChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" { Ok(Self::Off) } else { parse_listen(text).map(Self::At) }
+    }
+}
+
 impl FromStr for CameraChoice {
     type Err = String;
 
@@ -193,6 +317,63 @@ impl FromStr for CameraChoice {
                 Ok(Self::File(path.into()))
             }
             _ => Err("the camera is auto, file[:PATH], v4l2[:PATH] or off".to_owned()),
+        }
+    }
+}
+
+impl Advertised {
+    /// The address, of `port` unless it has one of its own.
+    #[must_use]
+    pub fn at(self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port.unwrap_or(port))
+    }
+}
+
+impl FromStr for Advertised {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self { ip: address.ip(), port: Some(address.port()) });
+        }
+        let ip = text.parse().map_err(|_| "an advertised address is like 192.0.2.1, 192.0.2.1:444 or [2001:db8::1]:444".to_owned())?;
+        Ok(Self { ip, port: None })
+    }
+}
+
+impl IceServer {
+    /// The value of the header.
+    #[must_use]
+    pub fn as_link(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // There may be a password in it.
+        f.write_str("IceServer")
+    }
+}
+
+impl FromStr for IceServer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || Err("an ice server is like stun:stun.example:3478 or 'turn:turn.example?transport=udp USER PASSWORD'".to_owned());
+        // What could end a quoted string or a header has no place in one.
+        let plain = |word: &str| word.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'<' | b'>'));
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        if !words.iter().all(|word| plain(word)) {
+            return wrong();
+        }
+        let Some((scheme, rest)) = words.first().and_then(|url| url.split_once(':')) else { return wrong() };
+        match (scheme, &words[..]) {
+            ("stun" | "stuns", [url]) if !rest.is_empty() => Ok(Self(format!("<{url}>; rel=\"ice-server\""))),
+            ("turn" | "turns", [url, user, password]) if !rest.is_empty() => Ok(Self(format!(
+                "<{url}>; rel=\"ice-server\"; username=\"{user}\"; credential=\"{password}\"; credential-type=\"password\""
+            ))),
+            _ => wrong(),
         }
     }
 }
@@ -246,6 +427,22 @@ impl FromStr for Origin {
     }
 }
 
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    whole.parse().map_err(|_| "an address is like 0.0.0.0:10001, [::]:10001 or :10001".to_owned())
+}
+
+/// A number of bits a second, with `k` or `M` behind it or without: at least what a small picture needs, at most what x264 takes.
+fn parse_bitrate(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1_000.0),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1_000_000.0),
+        Some(_) | None => (text, 1.0),
+    };
+    let bits = digits.parse::<f64>().map(|number| number * unit).unwrap_or(f64::NAN);
+    if (50_000.0..=200_000_000.0).contains(&bits) { Ok(bits as u32) } else { Err("a bit rate is 50k to 200M bits a second".to_owned()) }
+}
+
 fn parse_canvas(text: &str) -> Result<VideoFormat, String> {
     let numbers = || {
         let (size, rate) = text.split_once('@')?;
@@ -257,97 +454,4 @@ fn parse_canvas(text: &str) -> Result<VideoFormat, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from([&["crosspoint"], args].concat())
-    }
-
-    #[test]
-    fn defaults_are_the_contracts() {
-        let config = parse(&[]).unwrap().config;
-        assert_eq!(config.listen.to_string(), "0.0.0.0:10001");
-        assert_eq!(config.camera.file(), Some(Path::new("/dev/shm/crosspoint/HD Webcam.y4m")));
-        assert_eq!(config.camera.device(), Path::new("/dev/video0"));
-        assert_eq!(Some(config.canvas), VideoFormat::new(1280, 720, 30));
-        assert_eq!((config.io, config.log.as_str(), config.log_format), (IoChoice::Auto, "info", LogFormat::Text));
-        assert_eq!((config.microphone, config.ready_file), (MicrophoneChoice::Pulse, None));
-    }
-
-    #[test]
-    fn every_flag_has_its_environment_twin() {
-        use clap::CommandFactory;
-        for arg in Cli::command().get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")) {
-            let flag = arg.get_long().unwrap();
-            let twin = format!("CROSSPOINT_{}", flag.to_uppercase().replace('-', "_"));
-            assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(twin.as_str()), "--{flag}");
-        }
-    }
-
-    #[test]
-    fn cameras_parse() {
-        let cases = [
-            ("auto", Some(CameraChoice::Auto)),
-            ("off", Some(CameraChoice::Off)),
-            ("file", Some(CameraChoice::File(DEFAULT_CAMERA_FILE.into()))),
-            ("file:/tmp/a:b.y4m", Some(CameraChoice::File("/tmp/a:b.y4m".into()))),
-            ("v4l2", Some(CameraChoice::V4l2("/dev/video0".into()))),
-            ("v4l2:/dev/video7", Some(CameraChoice::V4l2("/dev/video7".into()))),
-            ("file:/tmp/a.mjpeg", None),
-            ("file:", None),
-            ("off:/x", None),
-            ("webcam", None),
-        ];
-        for (text, camera) in cases {
-            assert_eq!(text.parse::<CameraChoice>().ok(), camera, "{text}");
-        }
-    }
-
-    #[test]
-    fn canvases_parse() {
-        assert_eq!(parse_canvas("640x360@15").ok(), VideoFormat::new(640, 360, 15));
-        for bad in ["640x360", "640@15", "641x360@15", "640x360@0", "x@", "640x360@15.5", "-640x360@15"] {
-            assert!(parse_canvas(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn origins_parse_as_browsers_send_them() {
-        let cases = [
-            ("https://App.Example", Some("https://app.example")),
-            ("https://app.example:443/", Some("https://app.example")),
-            ("http://app.example:8080", Some("http://app.example:8080")),
-            ("http://app.example:80", Some("http://app.example")),
-            ("chrome-extension://abcdef", Some("chrome-extension://abcdef")),
-            ("app.example", None),
-            ("https://app.example/path", None),
-            ("https://*.example", None),
-            ("https://", None),
-            ("ftp://app.example", None),
-            ("*", None),
-        ];
-        for (text, origin) in cases {
-            assert_eq!(text.parse::<Origin>().ok().as_ref().map(Origin::as_str), origin, "{text}");
-        }
-    }
-
-    #[test]
-    fn hosts_are_names_without_ports() {
-        for good in ["*", "app.example", "my_host"] {
-            assert!(good.parse::<HostName>().is_ok(), "{good}");
-        }
-        for bad in ["", "app.example:80", "http://app.example", "*.example"] {
-            assert!(bad.parse::<HostName>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn desktop_fills_only_what_flags_left_open() {
-        let desktop = |name: &str| Some(format!("from {name}"));
-        let open = parse(&[]).unwrap().config.with_desktop(desktop);
-        assert_eq!((open.display.as_deref(), open.pulse_server.as_deref()), (Some("from DISPLAY"), Some("from PULSE_SERVER")));
-        let set = parse(&["--display", ":7", "--pulse-server="]).unwrap().config.with_desktop(desktop);
-        assert_eq!((set.display.as_deref(), set.pulse_server), (Some(":7"), None));
-    }
-}
+mod tests;

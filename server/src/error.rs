@@ -7,12 +7,22 @@ use std::path::PathBuf;
 /// What keeps `crosspoint` from running, in words for who started it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The certificate or its key cannot be used.
+    #[error("using the certificate {path} (--tls-cert, --tls-key): {cause}", path = path.display())]
+    Certificate {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        cause: io::Error,
+    },
     /// A device cannot be opened.
     #[error("{0}")]
     Device(crosspoint_ffi::Error),
     /// The address cannot be listened on.
-    #[error("listening on {address} (--listen): {cause}")]
+    #[error("listening on {address} ({flag}): {cause}")]
     Listen {
+        /// By which flag.
+        flag: &'static str,
         /// Where.
         address: SocketAddr,
         /// Why not.
@@ -26,6 +36,9 @@ pub enum Error {
         /// Why not.
         cause: io::Error,
     },
+    /// WebRTC cannot be set up.
+    #[error("setting webrtc up: {0}")]
+    Rtc(io::Error),
     /// The runtime cannot be made.
     #[error("starting the runtime: {0}")]
     Runtime(io::Error),
@@ -38,6 +51,14 @@ pub enum Error {
     /// A thread cannot be started.
     #[error("starting a thread: {0}")]
     Thread(io::Error),
+    /// The UDP socket cannot be had.
+    #[error("listening on {address} for webrtc over udp (--listen, --no-udp): {cause}")]
+    Udp {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        cause: io::Error,
+    },
     /// A camera that this build cannot write.
     #[error("--camera v4l2 is not there yet: use --camera file or --camera auto")]
     V4l2,

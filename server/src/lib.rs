@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! net (accept, sniff) ─▶ http (who may call, route, JSON) ─▶ app (what runs)
-//!                                       └─ upgrade ─▶ ws (one writer owns a socket) ─▶ app
+//!       │                               └─ upgrade ─▶ ws ─▶ app
+//!       └─▶ rtmp (players; and the pushes that app starts) ─▶ app
 //! ```
 #![forbid(unsafe_code)]
 
@@ -19,8 +20,14 @@ pub mod wrapper;
 mod broadcast;
 mod devices;
 mod error;
+mod fanout;
+mod feed;
 mod http;
 mod net;
+mod outlet;
+mod pull;
+mod rtc;
+mod rtmp;
 mod serve;
 mod worker;
 pub mod ws;

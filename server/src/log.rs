@@ -8,7 +8,9 @@ use crate::config::LogFormat;
 
 /// Sends what `filter` lets through to standard error. A filter that cannot be understood is reported there, and `info` used.
 pub fn install(filter: &str, format: LogFormat) {
-    let (filter, complaint) = match EnvFilter::try_new(filter) {
+    // What str0m warns of is what peers send, and they may send it as often as they like; whoever wants it names it.
+    let quiet = if filter.contains("str0m") { filter.to_owned() } else { format!("{filter},str0m=error,is=error,dimpl=error") };
+    let (filter, complaint) = match EnvFilter::try_new(quiet) {
         Ok(parsed) => (parsed, None),
         Err(error) => (EnvFilter::new("info"), Some(error)),
     };

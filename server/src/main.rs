@@ -8,7 +8,7 @@ use crosspoint_server::config::{Cli, Command};
 use crosspoint_server::{log, run, wrapper};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse().checked().unwrap_or_else(|error| error.exit());
     let outcome = match cli.command {
         Some(Command::BrowserWrapper(options)) => wrapper::print_or_write(&options).map_err(anyhow::Error::from),
         None => {

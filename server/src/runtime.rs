@@ -1,5 +1,6 @@
 //! The runtime of the network thread: a ring where the kernel allows one, epoll where it does not.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 
@@ -57,9 +58,23 @@ impl Io {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
                 Ok(LocalSet::new().block_on(&runtime, future))
             }
-            Self::Uring => Ok(tokio_uring::builder().entries(RING_ENTRIES).start(future)),
+            Self::Uring => Ok(tokio_uring::builder().entries(RING_ENTRIES).start(async {
+                RING.set(true);
+                let output = future.await;
+                RING.set(false);
+                output
+            })),
         }
     }
+}
+
+/// Whether this thread's runtime has a ring.
+pub(crate) fn has_ring() -> bool {
+    RING.get()
+}
+
+thread_local! {
+    static RING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The submission queue; what does not fit is submitted early, so the size is a matter of batching only. 256 is tokio-uring's own.
@@ -77,6 +92,7 @@ mod tests {
     fn tasks_are_local_on_either_runtime() {
         for io in [Io::Epoll, Io::choose(IoChoice::Auto).unwrap()] {
             let answer = io.block_on(async {
+                assert_eq!(has_ring(), io == Io::Uring);
                 let not_send = std::rc::Rc::new(7);
                 let task = tokio::task::spawn_local({
                     let not_send = not_send.clone();
@@ -85,6 +101,7 @@ mod tests {
                 task.await.unwrap()
             });
             assert_eq!(answer.unwrap(), 7, "{}", io.as_str());
+            assert!(!has_ring());
         }
     }
 

@@ -2,19 +2,21 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::Error;
 use crate::app::App;
-use crate::config::{CameraChoice, Config};
+use crate::config::{CameraChoice, Config, ListenChoice};
 use crate::http::Door;
-use crate::net;
+use crate::net::{self, Entrance, Rooms, Tls};
+use crate::rtc::Rtc;
 use crate::runtime::Io;
 use crate::shutdown::{Ending, Signals};
 
@@ -70,22 +72,44 @@ pub async fn serve(config: Config, mut ends: mpsc::Receiver<()>, on_ready: impl 
         // One left by an earlier run would tell whoever waits for it that this one listens already.
         remove_stale(path).map_err(ready_file_error)?;
     }
-    let listener = net::listen(config.listen).map_err(|cause| Error::Listen { address: config.listen, cause })?;
-    let listen = listener.local_addr().map_err(|cause| Error::Listen { address: config.listen, cause })?;
+    let (listener, listen) = bind(config.listen, "--listen")?;
+    let tls = Tls::new(&config)?;
+    let rtmp = bind_further(config.rtmp_listen, RTMP_PORT, "--rtmp-listen")?;
+    let rtmps = bind_further(config.rtmps_listen, RTMPS_PORT, "--rtmps-listen")?;
+    let address = |bound: &Option<(TcpListener, SocketAddr)>| bound.as_ref().map(|(_, address)| *address);
 
     let ending = Ending::new();
-    let app = App::start(&config, ending.shutdown())?;
-    let door = Rc::new(Door::new(app, &config, listen.port()));
+    // The number that the listener got, unless another is wanted: one port is mapped for everything.
+    let at = SocketAddr::new(config.listen.ip(), config.webrtc_udp_port.unwrap_or_else(|| listen.port()));
+    let udp = if config.no_udp { None } else { Some(bind_udp(at).map_err(|cause| Error::Udp { address: at, cause })?) };
+    let (udp, udp_address) = udp.unzip();
+    let rtc = Rtc::new(&config, udp, listen).map_err(Error::Rtc)?;
+    tokio::task::spawn_local(rtc.clone().run(ending.shutdown()));
+    let ready = Ready { listen, udp: udp_address, rtmp: address(&rtmp), rtmps: address(&rtmps) };
+    let app = App::start(&config, rtc.clone(), ending.shutdown())?;
+    let door = Rc::new(Door::new(app.clone(), &config, &ready));
+    let rooms = Rc::new(Rooms { door, app, rtc, tls, undecided: Rc::default() });
+    for (bound, entrance) in [(rtmp, Entrance::Rtmp), (rtmps, Entrance::Rtmps)] {
+        if let Some((listener, _)) = bound {
+            let mut asked = ending.shutdown();
+            let accept = net::accept(listener, entrance, Rc::clone(&rooms), ending.shutdown());
+            tokio::task::spawn_local(async move {
+                tokio::select! {
+                    never = accept => match never {},
+                    () = asked.requested() => {}
+                }
+            });
+        }
+    }
 
-    let ready = Ready { listen, udp: None, rtmp: None, rtmps: None };
     if let Some(path) = &ready_file {
         write_whole(path, &ready).map_err(ready_file_error)?;
     }
-    tracing::info!(%listen, "ready");
+    tracing::info!(%listen, rtmp = ?ready.rtmp, rtmps = ?ready.rtmps, "ready");
     on_ready(&ready);
 
     tokio::select! {
-        never = net::accept(listener, door, ending.shutdown()) => match never {},
+        never = net::accept(listener, Entrance::Any, rooms, ending.shutdown()) => match never {},
         _ = ends.recv() => {}
     }
     ending.request();
@@ -98,8 +122,38 @@ pub async fn serve(config: Config, mut ends: mpsc::Receiver<()>, on_ready: impl 
     Ok(())
 }
 
+fn bind_udp(at: SocketAddr) -> io::Result<(net::Udp, SocketAddr)> {
+    let udp = net::Udp::bind(at)?;
+    let address = udp.local_addr()?;
+    Ok((udp, address))
+}
+
 /// How long connections may take to end; the process is to be gone in 5 s.
 const GOODBYE: Duration = Duration::from_secs(4);
+
+fn bind(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), Error> {
+    let bound = net::listen(address).and_then(|listener| listener.local_addr().map(|address| (listener, address)));
+    bound.map_err(|cause| Error::Listen { flag, address, cause })
+}
+
+/// Listens where the flag says. The usual port, which nobody asked for, may be another's: then the main port has to do.
+fn bind_further(choice: Option<ListenChoice>, usual: u16, flag: &'static str) -> Result<Option<(TcpListener, SocketAddr)>, Error> {
+    match choice {
+        Some(ListenChoice::At(address)) => bind(address, flag).map(Some),
+        Some(ListenChoice::Off) => Ok(None),
+        None => match bind((Ipv4Addr::UNSPECIFIED, usual).into(), flag) {
+            Ok(bound) => Ok(Some(bound)),
+            Err(error) => {
+                tracing::warn!(%error, "going on without it");
+                Ok(None)
+            }
+        },
+    }
+}
+
+/// The port that RTMP is assigned, and the next for RTMP inside TLS.
+const RTMP_PORT: u16 = 1935;
+const RTMPS_PORT: u16 = 1936;
 
 async fn second(ends: &mut mpsc::Receiver<()>) {
     if ends.recv().await.is_none() {

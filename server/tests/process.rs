@@ -36,7 +36,17 @@ fn without_uring() -> Command {
 
 /// Starts it and waits until it is ready.
 fn start(mut command: Command, io: &str, ready: &Path) -> Child {
-    let flags = ["--listen=127.0.0.1:0", "--camera=off", "--microphone=off", "--log-format=json", "--io", io, "--ready-file"];
+    let flags = [
+        "--listen=127.0.0.1:0",
+        "--rtmp-listen=off",
+        "--rtmps-listen=off",
+        "--camera=off",
+        "--microphone=off",
+        "--log-format=json",
+        "--io",
+        io,
+        "--ready-file",
+    ];
     let mut child = command.args(flags).arg(ready).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
     while !ready.exists() {

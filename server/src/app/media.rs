@@ -8,26 +8,32 @@ use std::time::{Duration, Instant};
 use crosspoint_ffi::fd::Wake;
 use crosspoint_ffi::{VideoFormat, ring};
 use crosspoint_router::control::{AudioDestination, InputStats, Refusal, RefusalKind};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::Error;
 use crate::broadcast::Broadcast;
 use crate::config::{Config, MicrophoneChoice};
+use crate::feed::Feed;
+use crate::outlet::{Ears, Eyes, Outlet};
 use crate::worker::Trouble;
-use crate::worker::decode::{self, DecodeCounters, Job};
+use crate::worker::decode::{self, DecodeCounters};
 use crate::worker::present::{self, Present};
+use crate::worker::screen::ScreenTuning;
 use crate::worker::sound::{self, Sound};
-use crate::ws::ingest::{AUDIO_QUEUE, AudioIngest, Rubbish, VideoIngest};
+use crate::ws::ingest::{AudioIngest, Rubbish, SoundOfVideo, VideoIngest};
 
 /// Everything that media flows through.
 pub(super) struct Media {
-    jobs: mpsc::Sender<Job>,
+    outlet: Outlet,
+    pub(super) feed: Rc<Feed>,
     decoded: Arc<DecodeCounters>,
     /// Nothing when the camera is off.
     present: Option<Present>,
     /// Nothing when the microphone is off.
     sound: Option<Rc<Sound>>,
     sound_trouble: Arc<Trouble>,
+    /// Where the sound beside the picture of a socket goes.
+    sound_of_video: SoundOfVideo,
     video: Arc<Rubbish>,
     audio: Arc<Rubbish>,
     pub(super) broadcast: Broadcast,
@@ -41,22 +47,35 @@ impl Media {
         let decoded = Arc::new(DecodeCounters::default());
         let (shown, newest) = ring::newest();
         let wake = Arc::new(Wake::new().map_err(Error::Device)?);
+        let (jobs, demand, queue) = decode::queue();
         let present = match config.camera.file() {
-            Some(path) => Some(Present::start(path.to_owned(), config.canvas, newest, Arc::clone(&wake), Arc::clone(&video.trouble))?),
+            Some(path) => {
+                Some(Present::start(path.to_owned(), config.canvas, newest, Arc::clone(&wake), demand, Arc::clone(&video.trouble))?)
+            }
             None => None,
         };
-        let jobs = decode::start(shown, wake, Arc::clone(&decoded), Arc::clone(&video.trouble)).map_err(Error::Thread)?;
+        decode::start(queue, shown, wake, Arc::clone(&decoded), Arc::clone(&video.trouble)).map_err(Error::Thread)?;
         let sound = if config.microphone == MicrophoneChoice::Pulse {
             Some(Rc::new(Sound::start(config.pulse_server.clone(), epoch, Arc::clone(&sound_trouble), Arc::clone(&audio.trouble))?))
         } else {
             None
         };
-        let broadcast = Broadcast::new(config.display.clone(), sound.clone(), epoch);
-        Ok(Self { jobs, decoded, present, sound, sound_trouble, video, audio, broadcast })
+        let tuning = ScreenTuning {
+            bitrate_bps: config.bitrate,
+            min_bitrate_bps: config.min_bitrate.min(config.bitrate),
+            max_bitrate_bps: config.max_bitrate(),
+            preset: config.preset.into(),
+        };
+        let broadcast = Broadcast::new(config.display.clone(), tuning, sound.clone(), epoch);
+        let feed = Rc::new(Feed::new(jobs.clone(), config.canvas));
+        let outlet = Outlet::new(jobs, Rc::clone(&feed));
+        let sound_of_video = SoundOfVideo::default();
+        Ok(Self { outlet, feed, decoded, present, sound, sound_trouble, sound_of_video, video, audio, broadcast })
     }
 
     /// Gives the camera another canvas, under the same name.
     pub(super) async fn change_canvas(&self, canvas: VideoFormat) -> Result<(), Refusal> {
+        self.feed.change_canvas(canvas);
         let Some(present) = &self.present else { return Ok(()) };
         let (answer, answered) = oneshot::channel();
         present.order(present::Order::Canvas(canvas, answer));
@@ -69,6 +88,7 @@ impl Media {
 
     /// Black and silence, or what comes.
     pub(super) fn pause(&self, paused: bool) {
+        self.feed.pause(paused);
         if let Some(present) = &self.present {
             present.order(if paused { present::Order::Pause } else { present::Order::Resume });
         }
@@ -90,28 +110,52 @@ impl Media {
         self.audio.trouble.clear();
     }
 
+    /// Another source of the picture begins: the old one's last picture stands for a moment.
+    pub(super) async fn video_begins(&self) {
+        self.outlet.begin().await;
+    }
+
     /// Where a new publisher's pictures go.
     pub(super) async fn video_ingest(&self) -> VideoIngest {
-        // The decode thread lives as long as this.
-        let _ = self.jobs.send(Job::Reset).await;
+        self.video_begins().await;
+        VideoIngest::new(self.outlet.clone(), self.sound_of_video.clone(), self.tick(), Arc::clone(&self.video))
+    }
+
+    /// The clock of the camera's reader.
+    pub(super) fn tick(&self) -> watch::Receiver<Option<Instant>> {
         // Without a camera there is no reader whose tick could come.
-        let tick = self.present.as_ref().map_or_else(|| watch::channel(None).1, |present| present.view().tick.subscribe());
-        VideoIngest::new(self.jobs.clone(), tick, Arc::clone(&self.video))
+        self.present.as_ref().map_or_else(|| watch::channel(None).1, |present| present.view().tick.subscribe())
+    }
+
+    /// Where the pictures of a source that we fetch go.
+    pub(super) fn eyes(&self) -> Eyes {
+        Eyes { outlet: self.outlet.clone(), trouble: Arc::clone(&self.video.trouble) }
+    }
+
+    /// Where the sound of another source than a socket goes; it takes the place of the present one.
+    pub(super) fn ears(&self) -> Ears {
+        Ears {
+            outlet: self.sound.as_ref().map(|sound| sound.play()),
+            view: self.sound.as_ref().map(|sound| Arc::clone(sound.view())),
+            trouble: Arc::clone(&self.audio.trouble),
+        }
+    }
+
+    /// Plays the sound beside the picture of a socket, or does not.
+    pub(super) fn play_sound_of_video(&self, wanted: bool) {
+        if wanted != self.sound_of_video.borrow().is_some() {
+            self.sound_of_video.replace(wanted.then(|| self.ears()));
+        }
     }
 
     /// The camera's source is gone: black.
     pub(super) async fn video_gone(&self) {
-        let _ = self.jobs.send(Job::Gone).await;
+        self.outlet.gone().await;
     }
 
     /// Where a new publisher's sound goes.
     pub(super) fn audio_ingest(&self) -> AudioIngest {
-        let (packets, played) = mpsc::channel(AUDIO_QUEUE);
-        let wake = self.sound.as_ref().map(|sound| {
-            sound.order(sound::Order::Play(played));
-            Arc::clone(sound.wake())
-        });
-        AudioIngest::new(packets, wake, Arc::clone(&self.audio))
+        AudioIngest::new(self.sound.as_ref().map(|sound| sound.play()), Arc::clone(&self.audio))
     }
 
     /// The sound's source is not wanted any more: silence, at once.
@@ -130,14 +174,18 @@ impl Media {
         InputStats {
             camera_in_use: shown.in_use,
             microphone_in_use: sound.filter(|view| view.connected.load(Relaxed)).map(|view| view.microphone_in_use.load(Relaxed)),
-            frames_in: self.decoded.pictures.load(Relaxed),
+            frames_in: self.decoded.packets.load(Relaxed),
+            frames_decoded: self.decoded.pictures.load(Relaxed),
+            frames_unwatched: self.decoded.unwatched.load(Relaxed),
             frames_out: shown.frames_out,
             frames_dropped: shown.dropped
                 + shown.withheld
                 + undrawn
                 + self.decoded.displaced.load(Relaxed)
+                + self.decoded.late.load(Relaxed)
                 + self.video.dropped.load(Relaxed),
             possible_tears: shown.possible_tears,
+            decodes_by_frame: self.decoded.by_frame.load(Relaxed),
             bad_units: self.video.bad_units.load(Relaxed)
                 + self.audio.bad_units.load(Relaxed)
                 + self.decoded.bad_packets.load(Relaxed)
@@ -145,6 +193,14 @@ impl Media {
             fps,
             latency_p50_ms: shown.latency_p50.map(millis),
             latency_p99_ms: shown.latency_p99.map(millis),
+            feed_viewers: self.feed.viewers(),
+            microphone_depth_ms: sound.and_then(|view| view.depth()).map(millis),
+            microphone_latency_ms: sound.and_then(|view| view.path_latency()).map(millis),
+            microphone_target_ms: sound.and_then(|view| view.target()).map(millis),
+            microphone_correction_ppm: sound.map_or(0, |view| view.correction_ppm()),
+            microphone_dropped_ms: sound.map_or(0.0, |view| millis(view.dropped())),
+            microphone_lost_packets: sound.map_or(0, |view| view.lost_packets()),
+            microphone_underruns: sound.map_or(0, |view| view.underruns.load(Relaxed)),
             ..InputStats::default()
         }
     }

@@ -1,24 +1,39 @@
 //! What runs: the life cycles of inputs and streams, and the sockets that are attached to them.
 
+mod files;
 mod media;
+mod publish;
+mod pulls;
 mod seat;
+mod sessions;
+mod view;
+mod viewing;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use crosspoint_router::broadcast::Rendition;
 use crosspoint_router::control::{
-    InputSpec, InputStats, InputStatus, Inputs, Refusal, StreamId, StreamSpec, StreamStatus, Streams, TrackChange,
+    InputSpec, InputStats, InputStatus, Inputs, Refusal, StreamId, StreamMode, StreamSpec, StreamStatus, Streams, TrackChange, VideoSource,
 };
+use crosspoint_router::ingest::FeedFormat;
 use tokio::sync::{Mutex, oneshot};
 
 use crate::Error;
-use crate::config::Config;
+use crate::broadcast::{BroadcastStats, ChannelKey, Packing, PicturesKey};
+use crate::config::{Config, IceServer};
+use crate::rtc::Rtc;
+use crate::rtmp::Push;
 use crate::shutdown::Shutdown;
 use crate::ws::{self, Close, Socket};
 use media::Media;
+use pulls::Pulls;
 use seat::Seat;
+use sessions::Sessions;
+pub(crate) use sessions::{SessionKind, SessionToken};
 
 /// The one place that knows what runs; a cheap handle to it, for the network thread.
 #[derive(Clone)]
@@ -33,7 +48,12 @@ struct Inner {
     video: Seat,
     audio: Seat,
     viewers: RefCell<Vec<(StreamId, oneshot::Sender<Close>)>>,
+    pushes: RefCell<BTreeMap<StreamId, Push>>,
+    rtc: Rtc,
+    ice_servers: Vec<IceServer>,
+    sessions: Sessions,
     media: Media,
+    pulls: Pulls,
     /// One configure at a time: a canvas change waits for the camera.
     configuring: Mutex<()>,
 }
@@ -43,11 +63,15 @@ impl App {
     ///
     /// # Errors
     /// When the camera cannot be opened or a thread cannot be started.
-    pub fn start(config: &Config, shutdown: Shutdown) -> Result<Self, Error> {
+    pub(crate) fn start(config: &Config, rtc: Rtc, shutdown: Shutdown) -> Result<Self, Error> {
         Ok(Self(Rc::new(Inner {
             media: Media::start(config)?,
+            pulls: Pulls::new(&config.media_root),
             configuring: Mutex::new(()),
+            rtc,
+            sessions: Sessions::default(),
             shutdown,
+            ice_servers: config.ice_server.clone(),
             camera_file: config.camera.file().map(Path::to_owned),
             camera_device: config.camera.device().to_owned(),
             inputs: RefCell::new(Inputs::new(config.canvas)),
@@ -55,25 +79,40 @@ impl App {
             video: Seat::default(),
             audio: Seat::default(),
             viewers: RefCell::default(),
+            pushes: RefCell::default(),
         })))
     }
 
     /// Makes `spec` the whole input, or leaves everything as it was.
     ///
     /// # Errors
-    /// As [`Inputs::configure`].
+    /// As [`Inputs::configure`]; when a file cannot be opened; when too many sources hang.
     pub async fn configure(&self, spec: InputSpec) -> Result<InputStatus, Refusal> {
         let _one_at_a_time = self.0.configuring.lock().await;
         let canvas = self.0.inputs.borrow().check(&spec)?;
+        let plan = self.0.pulls.plan(&spec).await?;
         self.0.media.change_canvas(canvas).await?;
-        let (paused, destination) = (spec.start_paused, spec.audio.as_ref().map(|audio| audio.destination));
-        let change = self.0.inputs.borrow_mut().configure(spec, SystemTime::now())?;
+        let paused = spec.start_paused;
+        let change = self.0.inputs.borrow_mut().configure(spec.clone(), SystemTime::now())?;
         self.0.media.forget_troubles();
-        self.0.media.pause(paused);
-        if let Some(destination) = destination {
-            self.0.media.direct(destination);
-        }
+        self.0.pulls.leave(&plan);
         self.close_replaced(change.video, change.audio);
+        self.0.media.pause(paused);
+        if let Some(audio) = &spec.audio {
+            self.0.media.direct(audio.destination);
+        }
+        if change.video == TrackChange::Replaced {
+            match spec.video.as_ref().map(|video| &video.source) {
+                Some(VideoSource::Pulled(_)) => {}
+                Some(VideoSource::Socket | VideoSource::Webrtc) => self.0.media.video_begins().await,
+                None => self.0.media.video_gone().await,
+            }
+        }
+        if change.audio == TrackChange::Replaced {
+            self.0.media.silence();
+            self.0.media.play_sound_of_video(spec.has_sound_of_video());
+        }
+        self.0.pulls.enter(plan, &self.0.media, canvas, paused).await?;
         Ok(self.input_status())
     }
 
@@ -84,6 +123,7 @@ impl App {
     pub fn pause(&self) -> Result<InputStatus, Refusal> {
         self.0.inputs.borrow_mut().pause()?;
         self.0.media.pause(true);
+        self.0.pulls.pause(true);
         Ok(self.input_status())
     }
 
@@ -94,13 +134,23 @@ impl App {
     pub fn resume(&self) -> Result<InputStatus, Refusal> {
         self.0.inputs.borrow_mut().resume()?;
         self.0.media.pause(false);
+        self.0.pulls.pause(false);
         Ok(self.input_status())
     }
 
     /// Forgets what was configured.
-    pub fn stop_inputs(&self) -> InputStatus {
+    pub async fn stop_inputs(&self) -> InputStatus {
+        let _one_at_a_time = self.0.configuring.lock().await;
         let change = self.0.inputs.borrow_mut().stop();
+        self.0.pulls.clear();
         self.close_replaced(change.video, change.audio);
+        if change.video == TrackChange::Replaced {
+            self.0.media.video_gone().await;
+        }
+        if change.audio == TrackChange::Replaced {
+            self.0.media.silence();
+            self.0.media.play_sound_of_video(false);
+        }
         self.input_status()
     }
 
@@ -112,6 +162,8 @@ impl App {
         let mut inputs = self.0.inputs.borrow_mut();
         let (video, audio) = inputs.spec().map_or((false, false), |spec| (spec.video.is_some(), spec.audio.is_some()));
         inputs.set_last_error(self.0.media.trouble(video, audio));
+        let ended = inputs.spec().is_some_and(|spec| self.0.pulls.are_over(spec));
+        inputs.set_ended(ended);
         inputs.status(stats)
     }
 
@@ -127,12 +179,18 @@ impl App {
         &self.0.camera_device
     }
 
-    /// Starts a stream.
+    /// Starts a stream; one that is pushed begins to connect.
     ///
     /// # Errors
     /// As [`Streams::start`].
     pub fn start_stream(&self, spec: StreamSpec) -> Result<StreamStatus, Refusal> {
-        self.0.streams.borrow_mut().start(spec, SystemTime::now())
+        let (id, key, target) = (spec.id.clone(), channel_key(&spec), spec.target.clone());
+        let status = self.0.streams.borrow_mut().start(spec, SystemTime::now())?;
+        if let Some(target) = target {
+            let push = Push::start(target, self.0.media.broadcast.channel(key), self.0.shutdown.clone());
+            self.0.pushes.borrow_mut().insert(id, push);
+        }
+        Ok(status)
     }
 
     /// Stops a stream and closes its viewers.
@@ -145,18 +203,26 @@ impl App {
             // A viewer that went meanwhile needs no telling.
             let _ = leave.send(Close::STOPPED);
         }
+        self.0.pushes.borrow_mut().remove(&stopped.id);
         Ok(())
     }
 
     /// Every stream at this moment.
     #[must_use]
     pub fn streams(&self) -> Vec<StreamStatus> {
-        let mut streams = self.0.streams.borrow_mut();
+        let (mut streams, pushes) = (self.0.streams.borrow_mut(), self.0.pushes.borrow());
         for status in streams.list() {
-            let key = streams.spec(&status.id).and_then(rendition_key);
-            streams.set_last_error(&status.id, self.0.media.broadcast.rendition(key).trouble());
+            let trouble = streams.spec(&status.id).and_then(|spec| self.0.media.broadcast.trouble(channel_key(spec)));
+            let push = pushes.get(&status.id);
+            streams.set_last_error(&status.id, trouble.or_else(|| push?.trouble()));
+            streams.set_reconnects(&status.id, push.map_or(0, Push::reconnects));
         }
         streams.list()
+    }
+
+    /// What the streams have cost since start-up.
+    pub(crate) fn broadcast_stats(&self) -> BroadcastStats {
+        self.0.media.broadcast.stats()
     }
 
     /// Lets a publisher of the picture in, before its upgrade is answered.
@@ -175,12 +241,21 @@ impl App {
         self.0.inputs.borrow().may_publish_audio()
     }
 
-    /// Lets a viewer in, before its upgrade is answered.
+    /// Lets a viewer of the feed in, before its upgrade is answered; says which format it will get.
+    ///
+    /// # Errors
+    /// When there is no video input.
+    pub fn may_watch_feed(&self) -> Result<FeedFormat, Refusal> {
+        self.0.inputs.borrow().may_watch_feed()?;
+        Ok(self.0.media.feed.format())
+    }
+
+    /// Lets a viewer of a stream's WebSocket in, before its upgrade is answered.
     ///
     /// # Errors
     /// When there is no such stream, or it is not for the WebSocket.
     pub fn may_view(&self, id: &StreamId) -> Result<(), Refusal> {
-        self.0.streams.borrow().may_view(id)
+        self.0.streams.borrow().may_view(id, StreamMode::Socket)
     }
 
     /// Takes the picture from `socket` until it ends, another takes over or the picture is configured away.
@@ -212,12 +287,8 @@ impl App {
         let (sitting, left) = self.0.audio.sit_down();
         let mut ingest = self.0.media.audio_ingest();
         let end = tokio::select! {
-            close = left => {
-                if self.0.audio.stand_up(sitting) {
-                    self.0.media.silence();
-                }
-                close.unwrap_or(Close::GOING_AWAY).into()
-            }
+            // Whoever told it to leave has seen to the silence.
+            close = left => close.unwrap_or(Close::GOING_AWAY).into(),
             () = shutdown.requested() => Close::GOING_AWAY.into(),
             end = ws::ingest::run(&mut socket, "mp3", &mut ingest) => end,
         };
@@ -230,43 +301,53 @@ impl App {
     /// Shows the stream to `socket` until either ends.
     pub async fn view_stream(&self, id: StreamId, socket: Socket) {
         let mut shutdown = self.0.shutdown.clone();
-        let (leave, left) = oneshot::channel();
-        if !self.0.streams.borrow_mut().join(&id) {
+        let Ok((watch, mut viewing)) = self.watch(&id, StreamMode::Socket) else {
             // It was stopped between the upgrade's answer and now.
             return socket.end(Close::STOPPED.into()).await;
-        }
-        let key = self.0.streams.borrow().spec(&id).and_then(rendition_key);
-        let watch = self.0.media.broadcast.rendition(key).watch();
-        self.0.viewers.borrow_mut().push((id.clone(), leave));
-        let stopped = std::cell::Cell::new(false);
+        };
         ws::viewer::serve(socket, watch, async {
             tokio::select! {
-                close = left => {
-                    stopped.set(true);
-                    close.unwrap_or(Close::GOING_AWAY)
-                }
+                close = viewing.over() => close,
                 () = shutdown.requested() => Close::GOING_AWAY,
             }
         })
         .await;
-        // `left` is gone by now, which tells our entry from those of viewers that are still there.
-        self.0.viewers.borrow_mut().retain(|(_, leave)| !leave.is_closed());
-        if !stopped.get() {
-            self.0.streams.borrow_mut().leave(&id);
+    }
+
+    /// Shows the feed to `socket` until the socket ends or the feed's format changes. It stays while nothing is configured or live.
+    pub async fn view_feed(&self, mut socket: Socket) {
+        let mut shutdown = self.0.shutdown.clone();
+        let watch = self.0.media.feed.watch();
+        if let Err(end) = socket.send_text(watch.format().name()).await {
+            return socket.end(end).await;
         }
+        let outdated = watch.outdated();
+        ws::viewer::serve(socket, watch, async {
+            tokio::select! {
+                () = outdated => Close::FORMAT_CHANGED,
+                () = shutdown.requested() => Close::GOING_AWAY,
+            }
+        })
+        .await;
     }
 
     fn close_replaced(&self, video: TrackChange, audio: TrackChange) {
         for (change, seat) in [(video, &self.0.video), (audio, &self.0.audio)] {
             match change {
                 TrackChange::Kept => {}
-                TrackChange::Replaced => seat.clear(Close::RECONFIGURED),
+                TrackChange::Replaced => seat.vacate(Close::RECONFIGURED),
             }
         }
     }
 }
 
-/// Which rendition a stream shows.
-fn rendition_key(spec: &StreamSpec) -> Option<u32> {
-    spec.video.then_some(spec.framerate)
+/// What the viewers of a stream get.
+fn channel_key(spec: &StreamSpec) -> ChannelKey {
+    let pictures = spec.video.map(|codec| PicturesKey { frame_rate: spec.framerate, codec: codec.into(), rendition: Rendition::Whole });
+    let packing = match spec.mode {
+        StreamMode::Internal | StreamMode::Remote => Packing::Flv,
+        StreamMode::Socket => Packing::Ts,
+        StreamMode::Webrtc => Packing::Rtp,
+    };
+    ChannelKey { pictures, packing }
 }

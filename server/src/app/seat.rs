@@ -32,8 +32,14 @@ impl Seat {
         last
     }
 
+    /// Ends the present sitting: another kind of source takes over, which whoever sits there must not undo when it stands up.
+    pub(super) fn vacate(&self, close: Close) {
+        self.clear(close);
+        self.sittings.set(self.sittings.get() + 1);
+    }
+
     /// Tells whoever sits there that it is over.
-    pub(super) fn clear(&self, close: Close) {
+    fn clear(&self, close: Close) {
         if let Some(leave) = self.taken.take() {
             // A publisher that went meanwhile needs no telling.
             let _ = leave.send(close);

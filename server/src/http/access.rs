@@ -30,6 +30,14 @@ pub(super) struct Caller {
     pub(super) origin: Option<HeaderValue>,
 }
 
+impl Caller {
+    /// The host without its port; an IPv6 address keeps its brackets.
+    pub(super) fn host(&self) -> &str {
+        let end = self.authority.rfind(':').filter(|colon| self.authority.rfind(']').is_none_or(|bracket| bracket < *colon));
+        &self.authority[..end.unwrap_or(self.authority.len())]
+    }
+}
+
 impl Access {
     pub(super) fn new(config: &Config, port: u16) -> Self {
         Self { hosts: config.allow_host.clone(), origins: config.allow_origin.clone(), port }

@@ -23,7 +23,6 @@ pub(super) struct VideoRequest {
     pub(super) height: Option<u32>,
     pub(super) frame_rate: Option<u32>,
     #[serde(rename = "loop")]
-    #[expect(dead_code, reason = "a file input has it, and asking for one is not malformed before there are any")]
     pub(super) repeat: Option<bool>,
 }
 
@@ -37,8 +36,14 @@ pub(super) struct AudioRequest {
     pub(super) format: Option<String>,
     pub(super) destination: Option<String>,
     #[serde(rename = "loop")]
-    #[expect(dead_code, reason = "a file input has it, and asking for one is not malformed before there are any")]
     pub(super) repeat: Option<bool>,
+}
+
+/// `GET /input/devices/virtual/feed/socket/info`
+#[derive(Debug, Serialize)]
+pub(super) struct FeedInfo {
+    pub(super) url: String,
+    pub(super) format: &'static str,
 }
 
 /// `VirtualInputsStatus`
@@ -68,7 +73,8 @@ pub(super) struct VirtualInputsStatus {
 pub(super) struct VideoStatus {
     #[serde(rename = "type")]
     pub(super) kind: &'static str,
-    pub(super) format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) format: Option<&'static str>,
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) frame_rate: u32,
@@ -79,7 +85,8 @@ pub(super) struct VideoStatus {
 pub(super) struct AudioStatus {
     #[serde(rename = "type")]
     pub(super) kind: &'static str,
-    pub(super) format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) format: Option<&'static str>,
     pub(super) destination: &'static str,
 }
 
@@ -96,7 +103,8 @@ pub(super) struct Ingest {
 #[derive(Debug, Serialize)]
 pub(super) struct IngestTrack {
     pub(super) protocol: &'static str,
-    pub(super) format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) format: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) destination: Option<&'static str>,
     pub(super) url: String,
@@ -108,14 +116,25 @@ pub(super) struct Stats {
     pub(super) camera_in_use: Option<bool>,
     pub(super) microphone_in_use: Option<bool>,
     pub(super) frames_in: u64,
+    pub(super) frames_decoded: u64,
+    pub(super) frames_unwatched: u64,
     pub(super) frames_out: u64,
     pub(super) frames_dropped: u64,
+    pub(super) decodes_by_frame: u64,
     pub(super) possible_tears: u64,
     pub(super) bad_units: u64,
     pub(super) fps: f32,
     pub(super) latency_ms: Latency,
+    pub(super) microphone_depth_ms: Option<f32>,
+    pub(super) microphone_latency_ms: Option<f32>,
+    pub(super) microphone_target_ms: Option<f32>,
+    pub(super) microphone_correction_ppm: i32,
+    pub(super) microphone_dropped_ms: f32,
+    pub(super) microphone_lost_packets: u64,
+    pub(super) microphone_underruns: u64,
     pub(super) video_publishers: u32,
     pub(super) audio_publishers: u32,
+    pub(super) feed_viewers: u32,
 }
 
 /// Arrival of a frame's last byte to the end of its write into the camera, in milliseconds.
@@ -144,17 +163,46 @@ pub(super) struct StopRequest {
     pub(super) id: Option<String>,
 }
 
-/// `StreamInfo` of a socket stream. `viewers`, `framerate` and `last_error` are ours.
+/// `POST /stream/webrtc/offer`, and of the inputs, without an id. `type` is what a browser writes of its own accord.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OfferRequest {
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) sdp: Option<String>,
+}
+
+/// What an offer is answered with, as a browser takes it.
+#[derive(Debug, Serialize)]
+pub(super) struct Sdp {
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+    pub(super) sdp: String,
+}
+
+/// `StreamInfo`, with the URLs that its mode has. `viewers`, `framerate`, `last_error` and `reconnects` are ours.
 #[derive(Debug, Serialize)]
 pub(super) struct StreamInfo {
     pub(super) id: String,
     pub(super) mode: &'static str,
-    pub(super) websocket_url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ingest_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) playback_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) secure_playback_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) websocket_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) webrtc_offer_url: Option<&'static str>,
     pub(super) is_streaming: bool,
     pub(super) started_at: String,
     pub(super) viewers: u32,
     pub(super) framerate: u32,
     pub(super) last_error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reconnects: Option<u64>,
 }
 
 /// `{}`

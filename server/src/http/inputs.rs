@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crosspoint_router::control::{AudioDestination, AudioInput, AudioSource, InputSpec, InputState, InputStatus, VideoInput, VideoSource};
+use crosspoint_router::control::{
+    AudioDestination, AudioInput, AudioSource, BadLocation, InputSpec, InputState, InputStatus, Location, Pulled, VideoInput, VideoSource,
+};
 
 use super::api::{
     AudioRequest, AudioStatus, ConfigureRequest, Ingest, IngestTrack, Latency, Stats, VideoRequest, VideoStatus, VirtualInputsStatus,
@@ -10,25 +12,17 @@ use super::api::{
 use super::failure::Failure;
 use super::time::rfc3339;
 
-/// What a configure asks for. Everything that is wrong is told before anything that is only not there yet.
+/// What a configure asks for.
 pub(super) fn spec(request: Option<ConfigureRequest>) -> Result<InputSpec, Failure> {
     let request = request.ok_or_else(|| Failure::bad("the body is empty: give video, audio or both"))?;
-    let video = request.video.as_ref().map(VideoKind::of).transpose()?;
-    let audio = request.audio.as_ref().map(AudioKind::of).transpose()?;
+    let video = request.video.as_ref().map(video_source).transpose()?;
+    let audio = request.audio.as_ref().map(audio_source).transpose()?;
     let destination = request.audio.as_ref().map_or(Ok(AudioDestination::default()), destination)?;
-    let video = match (video, request.video) {
-        (Some(VideoKind::Socket), Some(asked)) => {
-            let VideoRequest { width, height, frame_rate, .. } = asked;
-            Some(VideoInput { source: VideoSource::Socket, width, height, frame_rate })
-        }
-        (Some(VideoKind::Later(what)), _) => return Err(Failure::later(format!("video of the type {what}"))),
-        (None, _) | (_, None) => None,
-    };
-    let audio = match audio {
-        Some(AudioKind::Socket) => Some(AudioInput { source: AudioSource::Socket, destination }),
-        Some(AudioKind::Later(what)) => return Err(Failure::later(format!("audio of the type {what}"))),
-        None => None,
-    };
+    let video = video.zip(request.video).map(|(source, asked)| {
+        let VideoRequest { width, height, frame_rate, .. } = asked;
+        VideoInput { source, width, height, frame_rate }
+    });
+    let audio = audio.map(|source| AudioInput { source, destination });
     Ok(InputSpec { video, audio, start_paused: request.start_paused.unwrap_or(false) })
 }
 
@@ -36,18 +30,27 @@ pub(super) fn spec(request: Option<ConfigureRequest>) -> Result<InputSpec, Failu
 pub(super) fn status(status: InputStatus, authority: &str, camera_file: Option<&Path>, camera_device: &Path) -> VirtualInputsStatus {
     let spec = status.spec.as_ref();
     let (video, audio) = (spec.and_then(|spec| spec.video.as_ref()), spec.and_then(|spec| spec.audio.as_ref()));
+    let socket = |track| format!("ws://{authority}/input/devices/virtual/socket/{track}");
+    let offer = || format!("http://{authority}/input/devices/virtual/webrtc/offer");
     let ingest = spec.map(|_| Ingest {
-        video: video.map(|_| IngestTrack {
-            protocol: "socket",
-            format: "mpegts",
-            destination: None,
-            url: format!("ws://{authority}/input/devices/virtual/socket/video"),
+        video: video.map(|video| {
+            let (protocol, format) = video_names(&video.source);
+            let url = match &video.source {
+                VideoSource::Pulled(pulled) => pulled.location.to_string(),
+                VideoSource::Socket => socket("video"),
+                VideoSource::Webrtc => offer(),
+            };
+            IngestTrack { protocol, format, destination: None, url }
         }),
-        audio: audio.map(|audio| IngestTrack {
-            protocol: "socket",
-            format: "mp3",
-            destination: Some(destination_name(audio.destination)),
-            url: format!("ws://{authority}/input/devices/virtual/socket/audio"),
+        audio: audio.map(|audio| {
+            let (protocol, format) = audio_names(&audio.source);
+            let url = match &audio.source {
+                AudioSource::Pulled(pulled) => pulled.location.to_string(),
+                AudioSource::Socket => socket("audio"),
+                AudioSource::SocketOfVideo => socket("video"),
+                AudioSource::Webrtc => offer(),
+            };
+            IngestTrack { protocol, format, destination: Some(destination_name(audio.destination)), url }
         }),
     });
     let canvas = status.canvas;
@@ -63,14 +66,14 @@ pub(super) fn status(status: InputStatus, authority: &str, camera_file: Option<&
         audio_sink: "audio_input",
         microphone_source: "audio_input.monitor",
         video_file: camera_file.map(|path| path.display().to_string()),
-        video: video.map(|_| VideoStatus {
-            kind: "socket",
-            format: "mpegts",
-            width: canvas.width(),
-            height: canvas.height(),
-            frame_rate: canvas.frame_rate(),
+        video: video.map(|video| {
+            let (kind, format) = video_names(&video.source);
+            VideoStatus { kind, format, width: canvas.width(), height: canvas.height(), frame_rate: canvas.frame_rate() }
         }),
-        audio: audio.map(|audio| AudioStatus { kind: "socket", format: "mp3", destination: destination_name(audio.destination) }),
+        audio: audio.map(|audio| {
+            let (kind, format) = audio_names(&audio.source);
+            AudioStatus { kind, format, destination: destination_name(audio.destination) }
+        }),
         started_at: status.started_at.map(rfc3339),
         last_error: status.last_error,
         ingest,
@@ -78,80 +81,109 @@ pub(super) fn status(status: InputStatus, authority: &str, camera_file: Option<&
             camera_in_use: stats.camera_in_use,
             microphone_in_use: stats.microphone_in_use,
             frames_in: stats.frames_in,
+            frames_decoded: stats.frames_decoded,
+            frames_unwatched: stats.frames_unwatched,
             frames_out: stats.frames_out,
             frames_dropped: stats.frames_dropped,
+            decodes_by_frame: stats.decodes_by_frame,
             possible_tears: stats.possible_tears,
             bad_units: stats.bad_units,
             fps: stats.fps,
             latency_ms: Latency { p50: stats.latency_p50_ms, p99: stats.latency_p99_ms },
+            microphone_depth_ms: stats.microphone_depth_ms,
+            microphone_latency_ms: stats.microphone_latency_ms,
+            microphone_target_ms: stats.microphone_target_ms,
+            microphone_correction_ppm: stats.microphone_correction_ppm,
+            microphone_dropped_ms: stats.microphone_dropped_ms,
+            microphone_lost_packets: stats.microphone_lost_packets,
+            microphone_underruns: stats.microphone_underruns,
             video_publishers: stats.video_publishers,
             audio_publishers: stats.audio_publishers,
+            feed_viewers: stats.feed_viewers,
         },
     }
 }
 
-/// A type of picture in its format.
-enum VideoKind {
-    Later(&'static str),
-    Socket,
-}
-
-/// A type of sound in its format.
-enum AudioKind {
-    Later(&'static str),
-    Socket,
-}
-
-impl VideoKind {
-    fn of(request: &VideoRequest) -> Result<Self, Failure> {
-        let format = request.format.as_deref().map(str::to_ascii_lowercase);
-        match (track_type(request.kind.as_deref(), "video")?, format.as_deref()) {
-            (TrackType::Socket, None | Some("mpegts")) => Ok(Self::Socket),
-            (TrackType::Socket, Some(_)) => Err(Failure::bad("video.format of a socket is mpegts")),
-            (TrackType::WebRtc, None | Some("ivf")) => Ok(Self::Later("webrtc")),
-            (TrackType::WebRtc, Some(_)) => Err(Failure::bad("video.format of webrtc is ivf")),
-            (TrackType::Pulled(name), _) => named_url(request.url.as_deref(), "video", name).map(Self::Later),
-        }
+fn video_source(request: &VideoRequest) -> Result<VideoSource, Failure> {
+    let format = request.format.as_deref().map(str::to_ascii_lowercase);
+    let pulled = |locate| pulled("video", request.url.as_deref(), request.repeat, locate).map(VideoSource::Pulled);
+    match (track_type(request.kind.as_deref(), "video")?, format.as_deref()) {
+        (TrackType::File, _) => pulled(Location::file),
+        (TrackType::Socket, None | Some("mpegts")) => Ok(VideoSource::Socket),
+        (TrackType::Socket, Some(_)) => Err(Failure::bad("video.format of a socket is mpegts")),
+        (TrackType::Stream, _) => pulled(Location::stream),
+        (TrackType::WebRtc, None | Some("ivf")) => Ok(VideoSource::Webrtc),
+        (TrackType::WebRtc, Some(_)) => Err(Failure::bad("video.format of webrtc is ivf")),
     }
 }
 
-impl AudioKind {
-    fn of(request: &AudioRequest) -> Result<Self, Failure> {
-        let format = request.format.as_deref().map(str::to_ascii_lowercase);
-        match (track_type(request.kind.as_deref(), "audio")?, format.as_deref()) {
-            (TrackType::Socket, None | Some("mp3")) => Ok(Self::Socket),
-            (TrackType::Socket, Some("mpegts")) => Ok(Self::Later("socket in the format mpegts")),
-            (TrackType::Socket, Some(_)) => Err(Failure::bad("audio.format of a socket is mp3 or mpegts")),
-            (TrackType::WebRtc, None | Some("opus" | "ogg")) => Ok(Self::Later("webrtc")),
-            (TrackType::WebRtc, Some(_)) => Err(Failure::bad("audio.format of webrtc is opus")),
-            (TrackType::Pulled(name), _) => named_url(request.url.as_deref(), "audio", name).map(Self::Later),
-        }
+fn audio_source(request: &AudioRequest) -> Result<AudioSource, Failure> {
+    let format = request.format.as_deref().map(str::to_ascii_lowercase);
+    let pulled = |locate| pulled("audio", request.url.as_deref(), request.repeat, locate).map(AudioSource::Pulled);
+    match (track_type(request.kind.as_deref(), "audio")?, format.as_deref()) {
+        (TrackType::File, _) => pulled(Location::file),
+        (TrackType::Socket, None | Some("mp3")) => Ok(AudioSource::Socket),
+        (TrackType::Socket, Some("mpegts")) => Ok(AudioSource::SocketOfVideo),
+        (TrackType::Socket, Some(_)) => Err(Failure::bad("audio.format of a socket is mp3 or mpegts")),
+        (TrackType::Stream, _) => pulled(Location::stream),
+        (TrackType::WebRtc, None | Some("opus" | "ogg")) => Ok(AudioSource::Webrtc),
+        (TrackType::WebRtc, Some(_)) => Err(Failure::bad("audio.format of webrtc is opus")),
+    }
+}
+
+/// What a source that we fetch is called by.
+fn pulled(
+    track: &str,
+    url: Option<&str>,
+    repeat: Option<bool>,
+    locate: fn(&str) -> Result<Location, BadLocation>,
+) -> Result<Pulled, Failure> {
+    let url = url.filter(|url| !url.trim().is_empty());
+    let url = url.ok_or_else(|| Failure::bad(format!("{track}.url is missing: the types stream and file need one")))?;
+    let location = locate(url).map_err(|error| Failure::bad(format!("{track}.url: {error}")))?;
+    Ok(Pulled { location, repeat: repeat.unwrap_or(false) })
+}
+
+fn video_names(source: &VideoSource) -> (&'static str, Option<&'static str>) {
+    match source {
+        VideoSource::Pulled(pulled) => (pulled_name(pulled), None),
+        VideoSource::Socket => ("socket", Some("mpegts")),
+        VideoSource::Webrtc => ("webrtc", Some("ivf")),
+    }
+}
+
+fn audio_names(source: &AudioSource) -> (&'static str, Option<&'static str>) {
+    match source {
+        AudioSource::Pulled(pulled) => (pulled_name(pulled), None),
+        AudioSource::Socket => ("socket", Some("mp3")),
+        AudioSource::SocketOfVideo => ("socket", Some("mpegts")),
+        AudioSource::Webrtc => ("webrtc", Some("opus")),
+    }
+}
+
+fn pulled_name(pulled: &Pulled) -> &'static str {
+    match pulled.location {
+        Location::File { .. } => "file",
+        Location::Stream(_) => "stream",
     }
 }
 
 /// `VirtualInputType`
 enum TrackType {
-    /// `stream` or `file`, which we fetch ourselves.
-    Pulled(&'static str),
+    File,
     Socket,
+    Stream,
     WebRtc,
 }
 
 fn track_type(kind: Option<&str>, track: &str) -> Result<TrackType, Failure> {
     match kind.map(str::to_ascii_lowercase).as_deref() {
-        Some("file") => Ok(TrackType::Pulled("file")),
+        Some("file") => Ok(TrackType::File),
         Some("socket") => Ok(TrackType::Socket),
-        Some("stream") => Ok(TrackType::Pulled("stream")),
+        Some("stream") => Ok(TrackType::Stream),
         Some("webrtc") => Ok(TrackType::WebRtc),
         Some(_) => Err(Failure::bad(format!("{track}.type is unknown: it is socket, webrtc, stream or file"))),
         None => Err(Failure::bad(format!("{track}.type is missing: it is socket, webrtc, stream or file"))),
-    }
-}
-
-fn named_url(url: Option<&str>, track: &str, name: &'static str) -> Result<&'static str, Failure> {
-    match url {
-        Some(url) if !url.trim().is_empty() => Ok(name),
-        Some(_) | None => Err(Failure::bad(format!("{track}.url is missing: the type {name} needs one"))),
     }
 }
 

@@ -5,8 +5,10 @@ mod api;
 mod body;
 mod failure;
 mod inputs;
+mod metrics;
 mod pages;
 mod route;
+mod rtc;
 mod streams;
 mod time;
 
@@ -30,8 +32,10 @@ use tokio::net::TcpStream;
 use self::access::{Access, Caller};
 use self::failure::Failure;
 use self::route::{Miss, Route};
+use self::streams::{RtmpPorts, Told};
 use crate::app::App;
 use crate::config::Config;
+use crate::serve::Ready;
 use crate::shutdown::Shutdown;
 use crate::ws::{Purpose, Socket};
 
@@ -42,19 +46,25 @@ type Answer = Full<Bytes>;
 pub(crate) struct Door {
     app: App,
     access: Access,
+    rtmp: RtmpPorts,
 }
 
 /// What a socket is opened for.
 enum Attach {
+    Feed,
     PublishAudio,
     PublishVideo,
     View(StreamId),
 }
 
 impl Door {
-    /// Makes the door to `app`; `port` is the one that is listened on.
-    pub(crate) fn new(app: App, config: &Config, port: u16) -> Self {
-        Self { app, access: Access::new(config, port) }
+    /// Makes the door to `app`, which tells callers of the addresses that are listened on.
+    pub(crate) fn new(app: App, config: &Config, ready: &Ready) -> Self {
+        let port = ready.listen.port();
+        // The main port serves players, too.
+        let plain = ready.rtmp.map_or(port, |address| address.port());
+        let rtmp = RtmpPorts { plain, secure: ready.rtmps.map(|address| address.port()) };
+        Self { app, access: Access::new(config, port), rtmp }
     }
 
     /// Serves one connection until it ends or is upgraded. When the end is asked for, the call that is being answered is the last.
@@ -118,29 +128,48 @@ impl Door {
                 let spec = inputs::spec(body::parse(&body::read(request.body_mut()).await?)?)?;
                 Ok(self.status(app.configure(spec).await?, caller))
             }
+            Route::Feed => Ok(pages::feed(request.uri().query())),
+            Route::FeedInfo => {
+                let format = app.may_watch_feed()?.name();
+                let url = format!("ws://{}/input/devices/virtual/feed/socket", caller.authority);
+                Ok(json(StatusCode::OK, &api::FeedInfo { url, format }))
+            }
+            Route::FeedSocket => self.attach(Attach::Feed, request, here),
             Route::InputStatus => Ok(self.status(app.input_status(), caller)),
             Route::Later => Err(Failure::later(request.uri().path())),
             Route::ListStreams => {
-                let list: Vec<_> = app.streams().into_iter().map(streams::info).collect();
+                let list: Vec<_> =
+                    app.streams().into_iter().map(|status| streams::info(status, caller.host(), self.rtmp, Told::Anyone)).collect();
                 Ok(json(StatusCode::OK, &list))
             }
             Route::Livez | Route::Readyz => Ok(json(StatusCode::OK, &api::Empty {})),
+            Route::Metrics => {
+                let mut page = Response::new(Answer::new(Bytes::from(metrics::text(&app.broadcast_stats()))));
+                page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+                Ok(page)
+            }
             Route::Pause => Ok(self.status(app.pause()?, caller)),
             Route::PublishAudio => self.attach(Attach::PublishAudio, request, here),
+            Route::PublishRtc => rtc::publish(app, &caller.authority, request).await,
             Route::PublishVideo => self.attach(Attach::PublishVideo, request, here),
             Route::Resume => Ok(self.status(app.resume()?, caller)),
+            Route::Session(kind, token) => rtc::session(app, &kind, &token, request).await,
             Route::StartStream => {
                 let spec = streams::spec(body::parse(&body::read(request.body_mut()).await?)?)?;
-                Ok(json(StatusCode::CREATED, &streams::info(app.start_stream(spec)?)))
+                let info = streams::info(app.start_stream(spec)?, caller.host(), self.rtmp, Told::Starter);
+                Ok(json(StatusCode::CREATED, &info))
             }
-            Route::StopInputs => Ok(self.status(app.stop_inputs(), caller)),
+            Route::StopInputs => Ok(self.status(app.stop_inputs().await, caller)),
             Route::StopStream => {
                 let id = streams::stop(body::parse(&body::read(request.body_mut()).await?)?)?;
                 app.stop_stream(id)?;
                 Ok(json(StatusCode::OK, &api::Empty {}))
             }
             Route::ViewStream(id) => self.attach(Attach::View(id), request, here),
+            Route::ViewRtc => rtc::view(app, &caller.authority, request).await,
             Route::Watch(_) => Ok(pages::watch()),
+            Route::Whep(id) => rtc::whep(app, &id, &caller.authority, request).await,
+            Route::Whip => rtc::whip(app, &caller.authority, request).await,
         }
     }
 
@@ -148,6 +177,7 @@ impl Door {
     fn attach(&self, attach: Attach, request: &mut Request<Incoming>, here: Shutdown) -> Result<Response<Answer>, Failure> {
         check_upgrade(request)?;
         let purpose = match &attach {
+            Attach::Feed => self.app.may_watch_feed().map(|_| Purpose::View),
             Attach::PublishAudio => self.app.may_publish_audio().map(|()| Purpose::Publish),
             Attach::PublishVideo => self.app.may_publish_video().map(|()| Purpose::Publish),
             Attach::View(id) => self.app.may_view(id).map(|()| Purpose::View),
@@ -162,6 +192,7 @@ impl Door {
                 Err(error) => return tracing::debug!(%error, "upgrading"),
             };
             match attach {
+                Attach::Feed => app.view_feed(socket).await,
                 Attach::PublishAudio => app.publish_audio(socket).await,
                 Attach::PublishVideo => app.publish_video(socket).await,
                 Attach::View(id) => app.view_stream(id, socket).await,

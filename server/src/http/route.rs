@@ -3,13 +3,22 @@
 use crosspoint_router::control::StreamId;
 use hyper::Method;
 
+use super::pages::{self, Asset};
+use crate::app::{SessionKind, SessionToken};
+
 /// A call.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Route {
     /// A file that a page asks for.
-    Asset(Asset),
+    Asset(&'static Asset),
     /// `POST /input/devices/virtual/configure`
     Configure,
+    /// `GET /input/devices/virtual/feed`
+    Feed,
+    /// `GET /input/devices/virtual/feed/socket/info`
+    FeedInfo,
+    /// `WS /input/devices/virtual/feed/socket`
+    FeedSocket,
     /// `GET /input/devices/virtual/status`
     InputStatus,
     /// A call of the contract that is not there yet.
@@ -18,35 +27,38 @@ pub(super) enum Route {
     ListStreams,
     /// `GET /livez`
     Livez,
+    /// `GET /metrics`
+    Metrics,
     /// `POST /input/devices/virtual/pause`
     Pause,
     /// `WS /input/devices/virtual/socket/audio`
     PublishAudio,
+    /// `POST /input/devices/virtual/webrtc/offer`
+    PublishRtc,
     /// `WS /input/devices/virtual/socket/video`
     PublishVideo,
     /// `GET /readyz`
     Readyz,
     /// `POST /input/devices/virtual/resume`
     Resume,
+    /// `DELETE` and `PATCH` of `/whip/camera/{token}` and `/whep/{id}/{token}`
+    Session(SessionKind, SessionToken),
     /// `POST /stream/start`
     StartStream,
     /// `POST /input/devices/virtual/stop`
     StopInputs,
     /// `POST /stream/stop`
     StopStream,
+    /// `POST /stream/webrtc/offer`
+    ViewRtc,
     /// `WS /stream/socket/{id}`
     ViewStream(StreamId),
     /// `GET /watch/{id}`
     Watch(StreamId),
-}
-
-/// A file of the pages.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Asset {
-    /// `/assets/watch.css`
-    WatchCss,
-    /// `/assets/watch.js`
-    WatchJs,
+    /// `POST /whep/{id}`
+    Whep(StreamId),
+    /// `POST /whip/camera`
+    Whip,
 }
 
 /// Why a method and a path name no call.
@@ -65,13 +77,14 @@ impl Route {
         let fits = match verb {
             Verb::Get => *method == Method::GET || *method == Method::HEAD,
             Verb::Post => *method == Method::POST,
+            Verb::Session => *method == Method::DELETE || *method == Method::PATCH,
         };
         if fits { Ok(route) } else { Err(Miss::Method(verb.allow())) }
     }
 
     /// Whether it is a page, which other sites may link to.
     pub(super) fn is_page(&self) -> bool {
-        matches!(self, Self::Watch(_))
+        matches!(self, Self::Feed | Self::Watch(_))
     }
 
     fn at(path: &str) -> Option<(Verb, Self)> {
@@ -84,30 +97,44 @@ impl Route {
                 "status" => (Verb::Get, Self::InputStatus),
                 "socket/audio" => (Verb::Get, Self::PublishAudio),
                 "socket/video" => (Verb::Get, Self::PublishVideo),
-                "webrtc/offer" => (Verb::Post, Self::Later),
-                "feed" | "feed/socket" | "feed/socket/info" => (Verb::Get, Self::Later),
+                "webrtc/offer" => (Verb::Post, Self::PublishRtc),
+                "feed" => (Verb::Get, Self::Feed),
+                "feed/socket" => (Verb::Get, Self::FeedSocket),
+                "feed/socket/info" => (Verb::Get, Self::FeedInfo),
                 _ => return None,
             });
         }
         if let Some(id) = path.strip_prefix("/stream/socket/") {
             return Some((Verb::Get, Self::ViewStream(id.parse().ok()?)));
         }
+        if let Some(name) = path.strip_prefix("/assets/") {
+            return Some((Verb::Get, Self::Asset(pages::find(name)?)));
+        }
         if let Some(id) = path.strip_prefix("/watch/") {
             return Some((Verb::Get, Self::Watch(id.parse().ok()?)));
         }
         if let Some(id) = path.strip_prefix("/whep/") {
-            return id.parse::<StreamId>().is_ok().then_some((Verb::Post, Self::Later));
+            return match id.split_once('/') {
+                Some((id, token)) => {
+                    let kind = SessionKind::Stream(id.parse().ok()?);
+                    Some((Verb::Session, Self::Session(kind, SessionToken::parse(token)?)))
+                }
+                None => Some((Verb::Post, Self::Whep(id.parse().ok()?))),
+            };
+        }
+        if let Some(token) = path.strip_prefix("/whip/camera/") {
+            return Some((Verb::Session, Self::Session(SessionKind::Camera, SessionToken::parse(token)?)));
         }
         Some(match path {
             "/stream/start" => (Verb::Post, Self::StartStream),
             "/stream/stop" => (Verb::Post, Self::StopStream),
             "/stream/list" => (Verb::Get, Self::ListStreams),
-            "/stream/webrtc/offer" | "/whip/camera" => (Verb::Post, Self::Later),
-            "/" | "/events" | "/metrics" | "/openapi.json" => (Verb::Get, Self::Later),
+            "/stream/webrtc/offer" => (Verb::Post, Self::ViewRtc),
+            "/whip/camera" => (Verb::Post, Self::Whip),
+            "/" | "/events" | "/openapi.json" => (Verb::Get, Self::Later),
             "/livez" => (Verb::Get, Self::Livez),
+            "/metrics" => (Verb::Get, Self::Metrics),
             "/readyz" => (Verb::Get, Self::Readyz),
-            "/assets/watch.css" => (Verb::Get, Self::Asset(Asset::WatchCss)),
-            "/assets/watch.js" => (Verb::Get, Self::Asset(Asset::WatchJs)),
             _ => return None,
         })
     }
@@ -117,6 +144,7 @@ impl Route {
 enum Verb {
     Get,
     Post,
+    Session,
 }
 
 impl Verb {
@@ -124,6 +152,7 @@ impl Verb {
         match self {
             Self::Get => "GET, HEAD, OPTIONS",
             Self::Post => "POST, OPTIONS",
+            Self::Session => "DELETE, PATCH, OPTIONS",
         }
     }
 }
@@ -137,6 +166,8 @@ mod tests {
         let live: StreamId = "live".parse().unwrap();
         let get = Err(Miss::Method("GET, HEAD, OPTIONS"));
         let post = Err(Miss::Method("POST, OPTIONS"));
+        let whep = "/whep/live/0123456789abcdef0123456789abcdef";
+        let token = SessionToken::parse("0123456789abcdef0123456789abcdef").unwrap();
         let cases = [
             ("POST", "/input/devices/virtual/configure", Ok(Route::Configure)),
             ("GET", "/input/devices/virtual/configure", post.clone()),
@@ -151,7 +182,11 @@ mod tests {
             ("BREW", "/input/devices/virtual/status", get.clone()),
             ("GET", "/input/devices/virtual/socket/video", Ok(Route::PublishVideo)),
             ("GET", "/input/devices/virtual/socket/audio", Ok(Route::PublishAudio)),
-            ("GET", "/input/devices/virtual/feed", Ok(Route::Later)),
+            ("GET", "/input/devices/virtual/feed", Ok(Route::Feed)),
+            ("POST", "/input/devices/virtual/feed", get.clone()),
+            ("GET", "/input/devices/virtual/feed/socket", Ok(Route::FeedSocket)),
+            ("GET", "/input/devices/virtual/feed/socket/info", Ok(Route::FeedInfo)),
+            ("GET", "/assets/none.js", Err(Miss::Path)),
             ("GET", "/input/devices/virtual/", Err(Miss::Path)),
             ("GET", "/input/devices/virtual/status/", Err(Miss::Path)),
             ("GET", "//input/devices/virtual/status", Err(Miss::Path)),
@@ -163,14 +198,23 @@ mod tests {
             ("POST", "/stream/socket/live", get),
             ("GET", "/stream/socket/", Err(Miss::Path)),
             ("GET", "/stream/socket/a%2Fb", Err(Miss::Path)),
-            ("GET", "/watch/live", Ok(Route::Watch(live))),
+            ("GET", "/watch/live", Ok(Route::Watch(live.clone()))),
             ("GET", "/watch/live/", Err(Miss::Path)),
             ("GET", "/watch/../etc", Err(Miss::Path)),
-            ("POST", "/whep/live", Ok(Route::Later)),
+            ("POST", "/whep/live", Ok(Route::Whep(live.clone()))),
+            ("GET", "/whep/live", Err(Miss::Method("POST, OPTIONS"))),
+            ("PATCH", whep, Ok(Route::Session(SessionKind::Stream(live), token.clone()))),
+            ("POST", whep, Err(Miss::Method("DELETE, PATCH, OPTIONS"))),
+            ("POST", "/whip/camera", Ok(Route::Whip)),
+            ("DELETE", "/whip/camera/0123456789abcdef0123456789abcdef", Ok(Route::Session(SessionKind::Camera, token))),
+            ("DELETE", "/whip/camera/guess", Err(Miss::Path)),
+            ("POST", "/stream/webrtc/offer", Ok(Route::ViewRtc)),
+            ("POST", "/input/devices/virtual/webrtc/offer", Ok(Route::PublishRtc)),
             ("GET", "/livez", Ok(Route::Livez)),
+            ("GET", "/metrics", Ok(Route::Metrics)),
             ("GET", "/readyz", Ok(Route::Readyz)),
-            ("GET", "/assets/watch.js", Ok(Route::Asset(Asset::WatchJs))),
-            ("GET", "/assets/watch.css", Ok(Route::Asset(Asset::WatchCss))),
+            ("GET", "/assets/watch.js", Ok(Route::Asset(pages::find("watch.js").unwrap()))),
+            ("GET", "/assets/feed.css", Ok(Route::Asset(pages::find("feed.css").unwrap()))),
             ("GET", "/nowhere", Err(Miss::Path)),
             ("GET", "*", Err(Miss::Path)),
             ("GET", "", Err(Miss::Path)),

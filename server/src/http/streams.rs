@@ -1,6 +1,7 @@
 //! The calls of the streams.
 
-use crosspoint_router::control::{StreamId, StreamMode, StreamSpec, StreamStatus};
+use crosspoint_router::control::{StreamCodec, StreamId, StreamMode, StreamSpec, StreamStatus};
+use crosspoint_router::wire::rtmp::TargetUrl;
 
 use super::api::{StartRequest, StopRequest, StreamInfo};
 use super::failure::Failure;
@@ -20,19 +21,22 @@ pub(super) fn spec(request: Option<StartRequest>) -> Result<StreamSpec, Failure>
         return Err(Failure::bad(format!("framerate is 1 to 60, not {framerate}")));
     }
     let codec = request.codec.as_deref().map(str::to_ascii_lowercase);
-    if !matches!(codec.as_deref(), None | Some("h264" | "mpeg1")) {
-        return Err(Failure::bad("codec is h264 or mpeg1"));
+    let codec = match codec.as_deref() {
+        None | Some("h264") => StreamCodec::H264,
+        Some("mpeg1") => StreamCodec::Mpeg1,
+        Some(_) => return Err(Failure::bad("codec is h264 or mpeg1")),
+    };
+    let (mode, target) = match mode {
+        "internal" => (StreamMode::Internal, None),
+        "remote" => (StreamMode::Remote, Some(target(request.target_url.as_deref())?)),
+        "webrtc" => (StreamMode::Webrtc, None),
+        _ => (StreamMode::Socket, None),
+    };
+    if codec == StreamCodec::Mpeg1 && mode != StreamMode::Socket {
+        return Err(Failure::bad(format!("the codec mpeg1 is for the mode socket, not {}", mode.name())));
     }
-    if mode == "remote" && !request.target_url.as_deref().is_some_and(is_rtmp) {
-        return Err(Failure::bad("target_url is missing: the mode remote needs rtmp:// or rtmps:// and where to"));
-    }
-    if mode != "socket" {
-        return Err(Failure::later(format!("the mode {mode}")));
-    }
-    if codec.as_deref() == Some("mpeg1") {
-        return Err(Failure::later("the codec mpeg1"));
-    }
-    Ok(StreamSpec { id, mode: StreamMode::Socket, framerate, video: request.video.unwrap_or(true) })
+    let video = request.video.unwrap_or(true).then_some(codec);
+    Ok(StreamSpec { id, mode, framerate, video, target })
 }
 
 /// Which stream a stop means; nothing where it names none.
@@ -40,15 +44,44 @@ pub(super) fn stop(request: Option<StopRequest>) -> Result<Option<StreamId>, Fai
     id(request.and_then(|request| request.id))
 }
 
-/// A stream as the specification writes it.
-pub(super) fn info(status: StreamStatus) -> StreamInfo {
-    let StreamStatus { id, mode, framerate, is_streaming, viewers, started_at, last_error } = status;
+/// Where players find streams.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RtmpPorts {
+    /// The port of RTMP.
+    pub(super) plain: u16,
+    /// The port of RTMP inside TLS, if there is one.
+    pub(super) secure: Option<u16>,
+}
+
+/// Who is told about a stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Told {
+    /// Whoever asks what there is: keys are left out.
+    Anyone,
+    /// The one who started it just now.
+    Starter,
+}
+
+/// A stream as the specification writes it, for a caller who reaches us at `host`.
+pub(super) fn info(status: StreamStatus, host: &str, ports: RtmpPorts, told: Told) -> StreamInfo {
+    let StreamStatus { id, mode, framerate, is_streaming, viewers, started_at, last_error, target, reconnects } = status;
+    let play = |scheme, port| format!("{scheme}://{host}:{port}/live/{id}");
+    let target = target.map(|target| if told == Told::Starter { target.reveal().to_owned() } else { target.to_string() });
+    let plays = mode == StreamMode::Internal;
     StreamInfo {
-        websocket_url: format!("/stream/socket/{id}"),
-        id: id.to_string(),
-        mode: match mode {
-            StreamMode::Socket => "socket",
+        ingest_url: match mode {
+            StreamMode::Internal => Some(play("rtmp", ports.plain)),
+            StreamMode::Remote => target,
+            StreamMode::Socket => None,
+            StreamMode::Webrtc => Some(String::new()),
         },
+        playback_url: plays.then(|| play("rtmp", ports.plain)),
+        secure_playback_url: ports.secure.filter(|_| plays).map(|port| play("rtmps", port)),
+        websocket_url: (mode == StreamMode::Socket).then(|| format!("/stream/socket/{id}")),
+        reconnects: (mode == StreamMode::Remote).then_some(reconnects),
+        webrtc_offer_url: (mode == StreamMode::Webrtc).then_some("/stream/webrtc/offer"),
+        id: id.to_string(),
+        mode: mode.name(),
         is_streaming,
         started_at: rfc3339(started_at),
         viewers,
@@ -66,9 +99,9 @@ fn id(text: Option<String>) -> Result<Option<StreamId>, Failure> {
     text.map(|text| text.parse::<StreamId>()).transpose().map_err(|error| Failure::bad(error.to_string()))
 }
 
-fn is_rtmp(url: &str) -> bool {
-    let url = url.to_ascii_lowercase();
-    ["rtmp://", "rtmps://"].iter().any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+fn target(url: Option<&str>) -> Result<TargetUrl, Failure> {
+    let missing = || Failure::bad("target_url is missing: the mode remote needs rtmp:// or rtmps:// and where to");
+    TargetUrl::parse(url.filter(|url| !url.is_empty()).ok_or_else(missing)?).map_err(|error| Failure::bad(error.to_string()))
 }
 
 #[cfg(test)]
@@ -80,7 +113,7 @@ mod tests {
     fn starts_are_told_apart() {
         let cases = [
             ("", 400),
-            ("{}", 501),
+            ("{}", 200),
             (r#"{"mode":"socket"}"#, 200),
             (r#"{"mode":"SOCKET","id":null,"video":false,"codec":"H264"}"#, 200),
             (r#"{"mode":"socket","framerate":60,"id":"a_B-9"}"#, 200),
@@ -90,14 +123,17 @@ mod tests {
             (r#"{"mode":"socket","framerate":-1}"#, 400),
             (r#"{"mode":"socket","id":"a b"}"#, 400),
             (r#"{"mode":"socket","id":"../x"}"#, 400),
-            (r#"{"mode":"socket","codec":"mpeg1"}"#, 501),
+            (r#"{"mode":"socket","codec":"mpeg1"}"#, 200),
+            (r#"{"mode":"internal","codec":"mpeg1"}"#, 400),
             (r#"{"mode":"socket","codec":"vp8"}"#, 400),
             (r#"{"mode":"socket","colour":true}"#, 400),
-            (r#"{"mode":"webrtc"}"#, 501),
-            (r#"{"mode":"internal"}"#, 501),
+            (r#"{"mode":"webrtc"}"#, 200),
+            (r#"{"mode":"webrtc","codec":"mpeg1"}"#, 400),
+            (r#"{"mode":"internal"}"#, 200),
             (r#"{"mode":"remote"}"#, 400),
             (r#"{"mode":"remote","target_url":"http://example.com"}"#, 400),
-            (r#"{"mode":"remote","target_url":"rtmp://example.com/app/key"}"#, 501),
+            (r#"{"mode":"remote","target_url":"rtmp://example.com/app/key"}"#, 200),
+            (r#"{"mode":"remote","target_url":"rtmp://example.com/app"}"#, 400),
             (r#"{"mode":"carrier pigeon"}"#, 400),
             (r#"{"mode":"#, 400),
             ("[]", 400),
@@ -112,7 +148,35 @@ mod tests {
     #[test]
     fn absent_fields_have_the_contracts_defaults() {
         let spec = spec(parse(br#"{"mode":"socket"}"#).unwrap()).unwrap();
-        assert_eq!(spec, StreamSpec { id: StreamId::default(), mode: StreamMode::Socket, framerate: 30, video: true });
+        assert_eq!(
+            spec,
+            StreamSpec { id: StreamId::default(), mode: StreamMode::Socket, framerate: 30, video: Some(StreamCodec::H264), target: None }
+        );
+    }
+
+    #[test]
+    fn urls_are_those_of_the_mode_and_keys_are_for_who_gave_them() {
+        let ports = RtmpPorts { plain: 1935, secure: Some(1936) };
+        let shown = |body: &str, told| {
+            let StreamSpec { id, mode, framerate, target, .. } = spec(parse(body.as_bytes()).unwrap()).unwrap();
+            let started_at = std::time::SystemTime::UNIX_EPOCH;
+            let rest = (true, 0, started_at, None, 3);
+            let (is_streaming, viewers, started_at, last_error, reconnects) = rest;
+            let status = StreamStatus { id, mode, framerate, is_streaming, viewers, started_at, last_error, target, reconnects };
+            serde_json::to_value(info(status, "[::1]", ports, told)).unwrap()
+        };
+        let internal = shown("{}", Told::Anyone);
+        assert_eq!(
+            (&internal["ingest_url"], &internal["playback_url"]),
+            (&"rtmp://[::1]:1935/live/default".into(), &internal["ingest_url"])
+        );
+        assert_eq!(internal["secure_playback_url"], "rtmps://[::1]:1936/live/default");
+        assert!(internal.get("websocket_url").is_none() && internal.get("reconnects").is_none());
+        let remote = r#"{"mode":"remote","target_url":"rtmps://live.example.com/app/s3cr3t?t=1"}"#;
+        assert_eq!(shown(remote, Told::Starter)["ingest_url"], "rtmps://live.example.com/app/s3cr3t?t=1");
+        let listed = shown(remote, Told::Anyone);
+        assert_eq!((&listed["ingest_url"], &listed["reconnects"]), (&"rtmps://live.example.com/app/…".into(), &3.into()));
+        assert!(listed.get("playback_url").is_none());
     }
 
     #[test]

@@ -1,6 +1,13 @@
-//! The one listener: accepts, tells protocols apart by their first byte, and hands on.
+//! The listeners: they accept, tell protocols apart by their first byte, and hand on.
 
+mod addresses;
+mod ice_tcp;
 mod sniff;
 mod tcp;
+mod tls;
+mod udp;
 
-pub(crate) use tcp::{accept, listen};
+pub(crate) use addresses::local as local_addresses;
+pub(crate) use tcp::{Entrance, Place, Rooms, accept, listen};
+pub(crate) use tls::{Tls, connector};
+pub(crate) use udp::Udp;

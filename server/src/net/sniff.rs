@@ -2,6 +2,7 @@
 
 use std::io;
 
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 use tokio::net::TcpStream;
 
 /// What a connection speaks.
@@ -37,6 +38,11 @@ pub(super) async fn sniff(stream: &TcpStream) -> io::Result<Option<Protocol>> {
     let mut first = [0];
     let read = stream.peek(&mut first).await?;
     Ok((read == 1).then(|| Protocol::of(first[0])))
+}
+
+/// The same inside TLS.
+pub(super) async fn sniff_inside(stream: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Protocol>> {
+    Ok(stream.fill_buf().await?.first().copied().map(Protocol::of))
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The media threads: one named, blocking loop each. Only here are the stages of `router` and the devices of `ffi` joined.
 
 pub(crate) mod decode;
+pub(crate) mod mirror;
 pub(crate) mod present;
+pub(crate) mod pull;
 pub(crate) mod screen;
 pub(crate) mod sound;
 mod trouble;

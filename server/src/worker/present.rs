@@ -5,6 +5,9 @@
 //!
 //! Copies: 1 (the one pass over the pixels that scales them into the pages which readers read).
 
+mod camera;
+mod rate;
+
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,16 +16,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crosspoint_ffi::VideoFormat;
-use crosspoint_ffi::av::Painter;
-use crosspoint_ffi::fd::{FileEvent, FileWatch, Wake, WatchId, wait_readable};
+use crosspoint_ffi::fd::{FileEvent, FileWatch, Wake, wait_readable};
 use crosspoint_ffi::ring::Reader;
-use crosspoint_router::ingest::{PresentOutput, PresentStats, Presenter, ReaderEvent};
+use crosspoint_router::ingest::{Demand, PresentOutput, PresentStats, Presenter, ReaderEvent};
 use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
 
 use super::Trouble;
-use super::decode::Shown;
+use super::decode::{CameraDemand, Shown};
 use crate::devices::Y4mCamera;
+use camera::Camera;
+use rate::Rate;
 
 /// An order to the present thread.
 #[derive(Debug)]
@@ -65,12 +69,14 @@ pub(crate) struct Present {
 }
 
 impl Present {
-    /// Opens the camera file at `path` and starts the thread, which shows what comes through `shown` whenever `wake` is raised.
+    /// Opens the camera file at `path` and starts the thread, which shows what comes through `shown` whenever `wake` is raised, and says
+    /// through `told` whether anybody looks.
     pub(crate) fn start(
         path: PathBuf,
         canvas: VideoFormat,
         shown: Reader<Shown>,
         wake: Arc<Wake>,
+        told: CameraDemand,
         trouble: Arc<Trouble>,
     ) -> Result<Self, crate::Error> {
         let camera = Y4mCamera::open(&path, canvas).map_err(crate::Error::Device)?;
@@ -93,6 +99,12 @@ impl Present {
             wake: Arc::clone(&wake),
             view: Arc::clone(&view),
             trouble,
+            told,
+            demand: Demand::new(),
+            is_wanted: false,
+            is_paused: false,
+            last: None,
+            repeat_at: None,
             rate: Rate::default(),
             past: PresentStats::default(),
         };
@@ -123,14 +135,6 @@ impl Drop for Present {
     }
 }
 
-/// One camera file and the rule by which it is written.
-struct Camera {
-    file: Y4mCamera,
-    id: Option<WatchId>,
-    presenter: Presenter<Shown>,
-    painter: Painter,
-}
-
 struct Work {
     path: PathBuf,
     /// The camera that has the name comes last; those before it had it once and are written while somebody reads them.
@@ -141,6 +145,15 @@ struct Work {
     wake: Arc<Wake>,
     view: Arc<PresentView>,
     trouble: Arc<Trouble>,
+    /// Where it is said whether pictures are wanted, by which rule, and what was said.
+    told: CameraDemand,
+    demand: Demand,
+    is_wanted: bool,
+    is_paused: bool,
+    /// The source's newest picture, shown or withheld, if it is still that.
+    last: Option<Shown>,
+    /// When that picture is shown again after a pause, if no newer one comes before.
+    repeat_at: Option<Instant>,
     rate: Rate,
     /// What cameras that are gone had counted.
     past: PresentStats,
@@ -148,6 +161,9 @@ struct Work {
 
 /// Retired cameras kept at most: a reader that never closes must not hold a file for each canvas there ever was.
 const RETIRED: usize = 4;
+
+/// How long after a pause a live source's next picture is waited for: three frames of a 30 Hz source.
+const REPEAT: Duration = Duration::from_millis(100);
 
 impl Work {
     fn run(mut self) {
@@ -161,15 +177,22 @@ impl Work {
                     Order::Canvas(format, answer) => {
                         let _ = answer.send(self.change_canvas(format));
                     }
-                    Order::Pause => self.cameras.iter_mut().for_each(|camera| camera.presenter.handle_pause()),
-                    Order::Resume => self.cameras.iter_mut().for_each(|camera| camera.presenter.handle_resume()),
+                    Order::Pause => self.pause(),
+                    Order::Resume => self.resume(),
                     Order::Stop => return self.blacken(),
                 }
             }
             self.read_events();
             self.retire();
-            let deadline = (0..self.cameras.len()).filter_map(|index| self.drive(index)).min();
+            let lingers = self.attend();
+            let repeats = self.repeat();
+            let written = (0..self.cameras.len()).filter_map(|index| self.drive(index)).min();
             self.tell();
+            if self.is_read() && !self.is_wanted {
+                // A reader came while we wrote; its event is not in the queue any more.
+                continue;
+            }
+            let deadline = [lingers, repeats, written].into_iter().flatten().min();
             let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let waited = match &self.watch {
                 Some(watch) => wait_readable([self.wake.as_fd(), watch.as_fd()], timeout),
@@ -182,12 +205,68 @@ impl Work {
     }
 
     fn show(&mut self, shown: &Shown) {
+        let now = Instant::now();
+        self.last = match shown {
+            Shown::Black | Shown::Swap => None,
+            // It was decoded before the decode thread knew that nobody looks any more.
+            Shown::Picture { .. } if !self.is_wanted => return,
+            Shown::Picture { .. } => Some(shown.clone()),
+        };
+        self.repeat_at = None;
         for camera in &mut self.cameras {
             match shown {
                 Shown::Black => camera.presenter.handle_blackout(),
-                Shown::Picture(picture) => camera.presenter.handle_frame(shown.clone(), picture.arrival()),
+                Shown::Picture { since, .. } => camera.presenter.handle_frame(shown.clone(), *since),
+                Shown::Swap => camera.presenter.handle_swap(now),
             }
         }
+    }
+
+    /// Tells the decode thread whether anybody looks; says until when that stands. When nobody does any more, the camera goes black:
+    /// whoever opens it next reads at once, before anything could be done about an old picture.
+    fn attend(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        self.demand.handle_use(self.is_read(), now);
+        let (is_wanted, until) = self.demand.poll(now);
+        if is_wanted != self.is_wanted {
+            self.is_wanted = is_wanted;
+            self.told.set(is_wanted);
+            if !is_wanted {
+                self.show(&Shown::Black);
+            }
+        }
+        until
+    }
+
+    /// Whether anybody reads a camera of ours, or may.
+    fn is_read(&self) -> bool {
+        self.cameras.iter().any(|camera| camera.presenter.in_use() != Some(false))
+    }
+
+    fn pause(&mut self) {
+        self.is_paused = true;
+        self.repeat_at = None;
+        self.cameras.iter_mut().for_each(|camera| camera.presenter.handle_pause());
+    }
+
+    fn resume(&mut self) {
+        if std::mem::take(&mut self.is_paused) {
+            self.repeat_at = Some(Instant::now() + REPEAT);
+            self.cameras.iter_mut().for_each(|camera| camera.presenter.handle_resume());
+        }
+    }
+
+    /// Shows the newest picture again when its source gave no other since the pause: it may be a still. Says when that is due.
+    fn repeat(&mut self) -> Option<Instant> {
+        let (due, now) = (self.repeat_at?, Instant::now());
+        if now < due {
+            return Some(due);
+        }
+        self.repeat_at = None;
+        if let Some(last) = &self.last {
+            self.cameras.iter_mut().for_each(|camera| camera.presenter.handle_frame(last.clone(), now));
+        }
+        None
     }
 
     /// Does what camera `index` asks for; says until when it waits.
@@ -208,7 +287,7 @@ impl Work {
                 }
             }
             let ended = Instant::now();
-            if index + 1 == self.cameras.len() && matches!(shown, Shown::Picture(_)) {
+            if index + 1 == self.cameras.len() && matches!(shown, Shown::Picture { .. }) {
                 self.rate.count(ended);
             }
             // What is read while we write is told to the presenter before the end of the write.
@@ -262,7 +341,13 @@ impl Work {
         if id.is_none() {
             presenter.handle_reader(ReaderEvent::Unknown, Instant::now());
         }
-        self.cameras.push(Camera { file, id, presenter, painter: Painter::new() });
+        if self.is_paused {
+            presenter.handle_pause();
+        }
+        if let Some(last) = &self.last {
+            presenter.handle_frame(last.clone(), Instant::now());
+        }
+        self.cameras.push(Camera::new(file, id, presenter));
     }
 
     fn change_canvas(&mut self, format: VideoFormat) -> crosspoint_ffi::Result<()> {
@@ -300,47 +385,5 @@ impl Work {
         stats.overwritten += self.past.overwritten;
         stats.possible_tears += self.past.possible_tears;
         *self.view.stats.lock().unwrap_or_else(PoisonError::into_inner) = (stats, self.rate);
-    }
-}
-
-impl Camera {
-    fn draw(&mut self, shown: &Shown) -> crosspoint_ffi::Result<()> {
-        let mut canvas = self.file.picture();
-        match shown {
-            Shown::Black => {
-                canvas.fill_black();
-                self.painter.invalidate();
-                Ok(())
-            }
-            Shown::Picture(picture) => self.painter.draw(picture, &mut canvas),
-        }
-    }
-}
-
-/// Events in the last full second.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rate {
-    began: Option<Instant>,
-    count: u32,
-    last: f32,
-}
-
-impl Rate {
-    fn count(&mut self, now: Instant) {
-        self.roll(now);
-        self.count += 1;
-    }
-
-    fn per_second(mut self, now: Instant) -> f32 {
-        self.roll(now);
-        self.last
-    }
-
-    fn roll(&mut self, now: Instant) {
-        let age = now.saturating_duration_since(*self.began.get_or_insert(now));
-        if age >= Duration::from_secs(1) {
-            let full = if age < Duration::from_secs(2) { self.count as f32 / age.as_secs_f32() } else { 0.0 };
-            *self = Self { began: Some(now), count: 0, last: full };
-        }
     }
 }

@@ -22,6 +22,8 @@ pub struct Close {
 }
 
 impl Close {
+    /// The feed goes on as another format or codec, whose beginning has to be asked for.
+    pub const FORMAT_CHANGED: Self = Self { code: 4411, reason: "the feed's format changed: connect again" };
     /// The server ends.
     pub const GOING_AWAY: Self = Self { code: 1001, reason: "the server ends" };
     /// Another publisher took over.
@@ -33,9 +35,9 @@ impl Close {
 
     /// The close frame, as it goes over the wire.
     pub(super) fn frame(self) -> Bytes {
-        let mut bytes = Vec::new();
-        Frame::close(self.code, self.reason.as_bytes()).write(&mut bytes);
-        bytes.into()
+        // The buffer is grown past the frame's end: only what comes back is the frame.
+        let mut buffer = Vec::new();
+        Bytes::copy_from_slice(Frame::close(self.code, self.reason.as_bytes()).write(&mut buffer))
     }
 
     pub(super) const PROTOCOL: Self = Self { code: 1002, reason: "that is not WebSocket" };
@@ -72,5 +74,19 @@ impl From<WebSocketError> for End {
 impl From<Close> for End {
     fn from(close: Close) -> Self {
         Self::Close(close)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn close_frame_is_code_and_words_and_nothing_more() {
+        for close in [Close::GOING_AWAY, Close::FORMAT_CHANGED, Close::TOO_BIG] {
+            let frame = close.frame();
+            let payload = [&close.code.to_be_bytes(), close.reason.as_bytes()].concat();
+            assert_eq!((&frame[..2], &frame[2..]), (&[0x88, payload.len() as u8][..], &payload[..]), "{close:?}");
+        }
     }
 }

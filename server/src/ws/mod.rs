@@ -18,6 +18,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use wire::{ReadWire, Wire};
 
+use crate::fanout::bound_queue;
+
 /// The server's end of one WebSocket.
 ///
 /// A message in fragments is handed on fragment by fragment: what publishers send is a stream of bytes whose chunks mean nothing, so
@@ -60,7 +62,7 @@ impl Socket {
             Purpose::Publish => {
                 rustix::net::sockopt::set_socket_recv_buffer_size(&tcp, PUBLISHER_RECEIVE_BYTES).map_err(std::io::Error::from)?
             }
-            Purpose::View => {}
+            Purpose::View => bound_queue(&tcp)?,
         }
         let mut frames = WebSocket::after_handshake(Wire::new(tcp, parts.read_buf), Role::Server);
         // Its limit is exclusive and counts single frames only; `Fragments` counts messages.
@@ -169,7 +171,10 @@ impl Fragments {
     }
 }
 
-/// Puts the header of a binary frame before its payload, which starts at `payload_at` of `bytes`, at least 10; gives the whole frame.
+/// A binary frame's header is at most this long when it is not masked (RFC 6455, 5.2).
+pub(crate) const HEADER_MAX_BYTES: usize = 10;
+
+/// Puts the header of a binary frame before its payload, which starts at `payload_at` of `bytes`, at least [`HEADER_MAX_BYTES`]; gives the whole frame.
 ///
 /// RFC 6455, 5.2: a server's frames are not masked, so they are the same for everyone.
 pub(crate) fn frame_in_place(mut bytes: BytesMut, payload_at: usize) -> Bytes {

@@ -1,26 +1,23 @@
 //! Viewers: shared frames out, and what the peer says in between.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::convert::Infallible;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use fastwebsockets::{Frame, OpCode};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
 use super::{Close, End, Socket};
-use crate::broadcast::Watch;
+use crate::fanout::{Own, Pieces, Viewer, farewell, talk};
 
 /// Writes what `watch` gives to `socket` until the peer goes, stalls, or `ended` says why it is over.
 ///
-/// Whole frames that all viewers share go out as they are; only pongs and the close frame are this viewer's own, queued between them.
+/// Whole frames that all viewers share go out as they are; only pongs and the close frame are this viewer's own, sent between them.
 ///
 /// Copies: 0 in this process.
-pub(crate) async fn serve(socket: Socket, mut watch: Watch, ended: impl Future<Output = Close>) {
-    let (mut read, mut write) = socket.split();
+pub(crate) async fn serve(socket: Socket, watch: impl Pieces + 'static, ended: impl Future<Output = Close>) {
+    let (mut read, write) = socket.split();
+    let mut line = Viewer::admit(write, Box::new(watch));
     let replies = Replies::default();
     let listen = async {
         loop {
@@ -38,42 +35,16 @@ pub(crate) async fn serve(socket: Socket, mut watch: Watch, ended: impl Future<O
             }
         }
     };
-    let whole = Cell::new(true);
-    let talk = async {
-        loop {
-            let bytes = replies.take().or_else(|| watch.next());
-            match bytes {
-                Some(bytes) if written(&mut write, &bytes, &whole).await => {}
-                Some(_) => return End::Gone,
-                None => tokio::select! {
-                    () = watch.more() => {}
-                    () = replies.arrived.notified() => {}
-                },
-            }
-        }
-    };
     let end = tokio::select! {
         end = listen => end,
-        end = talk => end,
+        _ = talk(&mut line, &replies) => End::Gone,
         close = ended => End::Close(close),
     };
-    let farewell = match end {
+    let last = match end {
         End::Close(close) => Some(close.frame()),
-        End::Gone => replies.take(),
+        End::Gone => replies.poll_bytes(),
     };
-    // Behind half a frame, a close would only be taken for the rest of it.
-    if let Some(bytes) = farewell.filter(|_| whole.get()) {
-        let _ = timeout(FAREWELL, write.write_all(&bytes)).await;
-    }
-    let _ = timeout(FAREWELL, write.shutdown()).await;
-}
-
-/// Writes all of `bytes`; false when the peer is gone or reads nothing for [`STALL`].
-async fn written(write: &mut OwnedWriteHalf, bytes: &[u8], whole: &Cell<bool>) -> bool {
-    whole.set(false);
-    let done = matches!(timeout(STALL, write.write_all(bytes)).await, Ok(Ok(())));
-    whole.set(done);
-    done
+    farewell(&mut line, last.into_iter()).await;
 }
 
 /// Control frames that wait for the writer: pongs and the answer to a close.
@@ -93,15 +64,21 @@ impl Replies {
             self.arrived.notify_one();
         }
     }
+}
 
-    fn take(&self) -> Option<Bytes> {
+impl Own for Replies {
+    fn poll_bytes(&self) -> Option<Bytes> {
         let mut bytes = self.bytes.borrow_mut();
         (!bytes.is_empty()).then(|| bytes.split().freeze())
     }
+
+    async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
-/// A viewer that reads nothing for this long is closed.
-const STALL: Duration = Duration::from_secs(10);
-/// How long the last bytes may take.
-const FAREWELL: Duration = Duration::from_secs(1);
 const REPLIES_MAX_BYTES: usize = 4096;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "this is all test, and clippy knows only functions marked so")]
 
 mod client;
+mod rtmp;
 
 use std::io::{BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -75,7 +76,8 @@ impl Drop for Server {
 fn config(flags: &[&str], folder: &Path) -> Config {
     let camera = format!("--camera=file:{}/HD Webcam.y4m", folder.display());
     // Nothing of the machine's: other tests and other servers run on it.
-    let defaults = ["--listen=127.0.0.1:0", "--display=:7", &camera, "--microphone=off"].into_iter();
+    let further = ["--rtmp-listen=127.0.0.1:0", "--rtmps-listen=127.0.0.1:0"];
+    let defaults = ["--listen=127.0.0.1:0", "--display=:7", &camera, "--microphone=off"].into_iter().chain(further);
     let missing =
         defaults.filter(|default| default.split_once('=').is_some_and(|(name, _)| !flags.iter().any(|flag| flag.starts_with(name))));
     Cli::parse_from(["crosspoint"].into_iter().chain(missing).chain(flags.iter().copied())).config.with_desktop(|_| None)
@@ -92,6 +94,7 @@ fn on_each_io(flags: &[&str], test: impl Fn(&Server)) {
 
 const BOTH: &str = r#"{"video":{"type":"socket"},"audio":{"type":"socket"}}"#;
 const VIDEO: &str = "/input/devices/virtual/socket/video";
+const FEED: &str = "/input/devices/virtual/feed";
 const AUDIO: &str = "/input/devices/virtual/socket/audio";
 
 #[test]
@@ -186,8 +189,10 @@ fn errors_have_one_shape() {
             ("GET", "/nowhere", &[][..], "", 404),
             ("GET", "/stream/start", &[], "", 405),
             ("POST", "/stream/list", &[], "", 405),
-            ("POST", "/stream/webrtc/offer", &[], "{}", 501),
-            ("GET", "/input/devices/virtual/feed", &[], "", 501),
+            ("POST", "/stream/webrtc/offer", &[], "{}", 400),
+            ("GET", "/events", &[], "", 501),
+            ("GET", "/input/devices/virtual/feed/socket/info", &[], "", 409),
+            ("GET", "/input/devices/virtual/feed/socket", &[], "", 426),
             ("POST", "/stream/start", &["Content-Type: application/x-www-form-urlencoded"], "", 400),
             ("GET", "/livez", &["Host: evil.example"], "", 421),
             ("POST", "/stream/stop", &["Origin: http://evil.example"], "", 403),
@@ -376,21 +381,77 @@ fn watch_page_keeps_to_itself() {
 }
 
 #[test]
+fn feed_page_reaches_its_source_and_nothing_else() {
+    let server = Server::start(Io::Epoll, &[]);
+    let policy = |query: &str| {
+        let link = ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"];
+        let page = ask(server.address, "GET", &format!("{FEED}{query}"), &link, "");
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")), "{query}");
+        assert!(page.body.contains("<title>Virtual Input Feed</title>") && page.body.contains("Loading virtual feed..."));
+        assert!(!page.body.contains("style=") && !page.body.contains("<style"));
+        for asset in page.body.split('"').filter(|text| text.starts_with("/assets/")) {
+            assert_eq!(get(server.address, asset).status, 200, "{asset}");
+        }
+        page.header("content-security-policy").unwrap().to_owned()
+    };
+    let plain = policy("");
+    assert!(plain.contains("default-src 'none'") && plain.contains("frame-ancestors 'none'") && !plain.contains("'unsafe"), "{plain}");
+    assert_eq!(policy("?fit=nonsense"), plain);
+    assert_eq!(policy("?source=ftp://h.example/a"), plain);
+    let with_source = policy("?fit=contain&source=https%3A%2F%2Fh.example%3A8443%2Flive.m3u8");
+    assert!(with_source.contains("connect-src 'self' https://h.example:8443;"), "{with_source}");
+    assert!(with_source.ends_with("media-src blob: https://h.example:8443"), "{with_source}");
+}
+
+#[test]
+fn feed_viewers_are_told_the_format_and_counted() {
+    on_each_io(&[], |server| {
+        let socket = format!("{FEED}/socket");
+        assert_eq!(WebSocket::open(server.address, &socket, b"").err().unwrap().status, 409);
+        server.configure(r#"{"audio":{"type":"socket"}}"#);
+        assert_eq!(get(server.address, &format!("{socket}/info")).status, 409, "sound is no picture");
+        server.configure(BOTH);
+        let info = get(server.address, &format!("{socket}/info"));
+        assert_eq!(info.json(), json!({"url": format!("ws://localhost{socket}"), "format": "mpegts"}));
+        let mut viewer = WebSocket::open(server.address, &socket, b"").unwrap();
+        assert_eq!(viewer.read(), Frame::Text("mpegts".to_owned()));
+        server.wait_for("/stats/feed_viewers", &json!(1));
+        // It stays when nothing is configured any more: what is configured next is shown in it.
+        post(server.address, "/input/devices/virtual/stop", "");
+        viewer.send(&frame(0x89, b"still there"));
+        assert_eq!(viewer.read(), Frame::Pong(b"still there".to_vec()));
+        viewer.send(&frame(0x88, &1000_u16.to_be_bytes()));
+        assert_eq!(viewer.read(), Frame::Close(1000));
+        server.wait_for("/stats/feed_viewers", &json!(0));
+    });
+}
+
+#[test]
 fn ready_file_tells_the_bound_addresses() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ready.json");
     std::fs::write(&path, "left by an earlier run").unwrap();
-    let server = Server::start(Io::Epoll, &["--ready-file", path.to_str().unwrap()]);
+    let server = Server::start(Io::Epoll, &["--ready-file", path.to_str().unwrap(), "--rtmps-listen=off"]);
     let text = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(text.trim_end(), format!(r#"{{"listen":"{}","udp":null,"rtmp":null,"rtmps":null}}"#, server.address));
+    let told: Value = serde_json::from_str(&text).unwrap();
+    let rtmp: SocketAddr = told["rtmp"].as_str().unwrap().parse().unwrap();
+    assert!(rtmp.port() > 0 && std::net::TcpStream::connect(rtmp).is_ok());
+    // WebRTC is at the same number.
+    let expected = format!(r#"{{"listen":"{0}","udp":"{0}","rtmp":"{rtmp}","rtmps":null}}"#, server.address);
+    assert_eq!(text.trim_end(), expected);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half-written stays behind");
 }
 
 #[test]
 fn what_cannot_start_says_so() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let listen = format!("--listen={}", taken.local_addr().unwrap());
-    for (flag, named) in [(listen.as_str(), "--listen"), ("--camera=v4l2", "--camera"), ("--ready-file=/nowhere/at/all", "--ready-file")] {
+    let [listen, rtmp] = ["--listen", "--rtmp-listen"].map(|flag| format!("{flag}={}", taken.local_addr().unwrap()));
+    for (flag, named) in [
+        (listen.as_str(), "--listen"),
+        (rtmp.as_str(), "--rtmp-listen"),
+        ("--camera=v4l2", "--camera"),
+        ("--ready-file=/nowhere/at/all", "--ready-file"),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let config = config(&[flag], folder.path());
         let (_ends, requests) = mpsc::channel(1);

@@ -1,6 +1,7 @@
-// The viewer page: plays one socket stream (MPEG-TS with H.264 and AAC) as close to live as the browser allows, says in plain words how
-// things stand, and comes back by itself.
+// The viewer page: plays one stream as close to live as the browser allows, over WebRTC or, of a socket stream, as MPEG-TS with H.264 and
+// AAC; says in plain words how things stand, and comes back by itself.
 import mpegts from "mpegts.js";
+import { type Player, playRtc } from "./watch/rtc";
 
 type State = "connecting" | "live" | "missing" | "ended" | "unreachable" | "unsupported";
 
@@ -23,7 +24,9 @@ const id = decodeURIComponent(location.pathname.split("/").pop() ?? "");
 const video = element("video", HTMLVideoElement);
 const sound = element("sound", HTMLButtonElement);
 
-let player: mpegts.Player | undefined;
+/** What plays, and whether it is to be kept up with and watched for silence, which a peer connection is by itself. */
+let player: Player | undefined;
+let isSocket = true;
 let retryMs = RETRY_MS.first;
 let wasLive = false;
 let aliveAt = 0;
@@ -43,7 +46,36 @@ function show(state: State, detail?: string): void {
   document.title = `${id} · ${words.badge}`;
 }
 
-function connect(): void {
+/** Connects in the way that the stream was started for. */
+async function connect(): Promise<void> {
+  let mode = "socket";
+  try {
+    const response = await fetch("/stream/list", { signal: AbortSignal.timeout(3_000) });
+    const streams = (await response.json()) as { id: string; mode: string }[];
+    mode = streams.find((stream) => stream.id === id)?.mode ?? mode;
+  } catch {
+    // Whoever connects finds out why.
+  }
+  isSocket = mode !== "webrtc";
+  if (isSocket) connectSocket();
+  else await connectRtc();
+}
+
+async function connectRtc(): Promise<void> {
+  // In its place until it is there: what is lost meanwhile is this.
+  let opened: Player = { destroy: () => undefined };
+  player = opened;
+  const lost = (): void => lose(opened);
+  try {
+    opened = await playRtc(id, video, lost);
+    player = opened;
+    play();
+  } catch {
+    lost();
+  }
+}
+
+function connectSocket(): void {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const url = `${scheme}://${location.host}/stream/socket/${encodeURIComponent(id)}`;
   const source = { type: "mpegts", isLive: true, url };
@@ -71,13 +103,13 @@ function connect(): void {
 }
 
 /** Ends a player that is of no more use, finds out why, and tries again. */
-function lose(lost: mpegts.Player): void {
+function lose(lost: Player): void {
   if (player !== lost) return;
   player = undefined;
   // Not from within its own event: it still has work to do after calling us.
   setTimeout(() => lost.destroy());
   void explain().then(() => {
-    setTimeout(connect, retryMs);
+    setTimeout(() => void connect(), retryMs);
     retryMs = Math.min(retryMs * 2, RETRY_MS.most);
   });
 }
@@ -136,7 +168,7 @@ element("full", HTMLButtonElement).addEventListener("click", () => {
   else void document.documentElement.requestFullscreen();
 });
 setInterval(() => {
-  if (!player) return;
+  if (!player || !isSocket) return;
   keepUp();
   if (performance.now() - aliveAt > SILENCE_MS) lose(player);
 }, 250);
@@ -146,7 +178,7 @@ label();
 if (mpegts.getFeatureList().mseLivePlayback) {
   mpegts.LoggingControl.enableAll = false;
   show("connecting");
-  connect();
+  void connect();
 } else {
   show("unsupported");
 }

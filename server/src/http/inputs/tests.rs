@@ -29,12 +29,16 @@ fn configures_are_told_apart() {
         (r#"{"videos":{"type":"socket"}}"#, 400),
         (r#"{"audio":{"type":"socket","format":"wav"}}"#, 400),
         (r#"{"audio":{"type":"socket","destination":"headphones"}}"#, 400),
-        (r#"{"audio":{"type":"socket","format":"mpegts"}}"#, 501),
+        (r#"{"audio":{"type":"socket","format":"mpegts"}}"#, 200),
         (r#"{"video":{"type":"stream"}}"#, 400),
         (r#"{"video":{"type":"file","url":" "}}"#, 400),
-        (r#"{"video":{"type":"file","url":"/a.mp4","loop":true}}"#, 501),
-        (r#"{"video":{"type":"stream","url":"http://example.com/a.m3u8"}}"#, 501),
-        (r#"{"video":{"type":"webrtc"},"audio":{"type":"webrtc"}}"#, 501),
+        (r#"{"video":{"type":"file","url":"/a.mp4","loop":true}}"#, 200),
+        (r#"{"video":{"type":"file","url":"http://example.com/a.mp4"}}"#, 400),
+        (r#"{"video":{"type":"stream","url":"file:///etc/passwd"}}"#, 400),
+        (r#"{"video":{"type":"stream","url":"concat:/etc/passwd|x"}}"#, 400),
+        (r#"{"audio":{"type":"file","url":"file://elsewhere/a.mp3"}}"#, 400),
+        (r#"{"video":{"type":"stream","url":"http://example.com/a.m3u8"}}"#, 200),
+        (r#"{"video":{"type":"webrtc"},"audio":{"type":"webrtc","format":"ogg"}}"#, 200),
         (r#"{"video":{"type":"webrtc","format":"mp4"}}"#, 400),
         (r#"{"video":{"type":"webrtc"},"audio":{"type":"tape"}}"#, 400),
     ];
@@ -85,7 +89,14 @@ fn running_status_is_the_specifications() {
         canvas: canvas(),
         started_at: Some(UNIX_EPOCH + Duration::from_secs(1_765_368_000)),
         last_error: None,
-        stats: InputStats { camera_in_use: Some(true), fps: 29.5, latency_p50_ms: Some(1.5), video_publishers: 1, ..InputStats::default() },
+        stats: InputStats {
+            camera_in_use: Some(true),
+            fps: 29.5,
+            latency_p50_ms: Some(1.5),
+            microphone_depth_ms: Some(40.5),
+            video_publishers: 1,
+            ..InputStats::default()
+        },
     });
     let order = [
         "state",
@@ -123,9 +134,11 @@ fn running_status_is_the_specifications() {
                 }
             },
             "stats": {
-                "camera_in_use": true, "microphone_in_use": null, "frames_in": 0, "frames_out": 0, "frames_dropped": 0,
+                "camera_in_use": true, "microphone_in_use": null, "frames_in": 0, "frames_decoded": 0, "frames_unwatched": 0, "frames_out": 0, "frames_dropped": 0, "decodes_by_frame": 0,
                 "possible_tears": 0, "bad_units": 0, "fps": 29.5, "latency_ms": {"p50": 1.5, "p99": null},
-                "video_publishers": 1, "audio_publishers": 0
+                "microphone_depth_ms": 40.5, "microphone_latency_ms": null, "microphone_target_ms": null, "microphone_correction_ppm": 0,
+                "microphone_dropped_ms": 0.0, "microphone_lost_packets": 0, "microphone_underruns": 0,
+                "video_publishers": 1, "audio_publishers": 0, "feed_viewers": 0
             }
         })
     );
@@ -144,4 +157,20 @@ fn idle_status_leaves_out_what_has_no_value() {
     let order = ["state", "mode", "video_device", "audio_sink", "microphone_source", "video_file", "last_error", "stats"];
     assert_eq!(keys(&text), order);
     assert!(text.starts_with(r#"{"state":"idle","mode":"virtual-file""#) && text.contains(r#""last_error":null"#), "{text}");
+}
+
+#[test]
+fn pulled_sources_are_told_by_their_url_without_its_secrets() {
+    let body =
+        r#"{"video":{"type":"stream","url":"https://me:pw@example.com/a.m3u8?key=1"},"audio":{"type":"file","url":"/media/a b.mp3"}}"#;
+    let spec = parse(body.as_bytes()).and_then(spec).unwrap();
+    let state = InputState::Running;
+    let stats = InputStats::default();
+    let text = written(InputStatus { state, spec: Some(spec), canvas: canvas(), started_at: None, last_error: None, stats });
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["video"], json!({"type": "stream", "width": 1280, "height": 720, "frame_rate": 30}));
+    assert_eq!(value["audio"], json!({"type": "file", "destination": "microphone"}));
+    let (video, audio) = (&value["ingest"]["video"], &value["ingest"]["audio"]);
+    assert_eq!(video, &json!({"protocol": "stream", "url": "https://example.com/a.m3u8"}));
+    assert_eq!(audio, &json!({"protocol": "file", "destination": "microphone", "url": "/media/a b.mp3"}));
 }

@@ -1,33 +1,54 @@
-//! Out of the speaker: what its sink's monitor records, as AAC.
+//! Out of the speaker: what its sink's monitor records, encoded once for each codec that somebody listens to.
 //!
-//! Copies: 1 (the encoder gathers whole frames of 1024 samples from the server's fragments).
+//! While nothing plays into the speaker it is not recorded. Listeners get a silent packet that was encoded beforehand, again and again,
+//! so that players' clocks go on.
+//!
+//! Copies: 1 (an encoder gathers whole frames from the server's fragments); a packet is shared by all listeners of its codec.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crosspoint_ffi::av::AacEncoder;
 use crosspoint_ffi::pulse::{Connection, Record, SPEAKER_MONITOR};
-use crosspoint_ffi::{AudioFormat, MediaTime, Packet, Result};
+use crosspoint_ffi::{AudioFormat, Codec, MediaTime, Packet, Result};
 use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::SoundView;
+use super::voice::Voice;
 
 /// The capture of the speaker, while somebody wants it.
 pub(super) struct Hear {
     epoch: Instant,
-    listeners: Vec<mpsc::Sender<Packet>>,
+    listeners: Vec<Listener>,
     capture: Option<Capture>,
+}
+
+struct Listener {
+    codec: Codec,
+    packets: mpsc::Sender<Packet>,
 }
 
 struct Capture {
     record: Record,
-    encoder: AacEncoder,
+    voices: Vec<Voice>,
+    rest: Rest,
+}
+
+/// Whether the speaker is recorded.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    /// It is, and was not silent just now.
+    Playing,
+    /// It is, and has been silent, with nobody playing, since then.
+    Quiet(Instant),
+    /// It is not.
+    Resting,
 }
 
 /// What the server hands over at a time: half an AAC frame, so that a frame waits for its last samples 10 ms at most.
 const FRAGMENT_MS: u32 = 10;
-const BITRATE_BPS: u32 = 128_000;
+/// How long the speaker is recorded after its last player has gone: what lies in the sink is heard to its end.
+const QUIET: Duration = Duration::from_millis(300);
 
 impl Hear {
     pub(super) fn new(epoch: Instant) -> Self {
@@ -35,8 +56,8 @@ impl Hear {
     }
 
     /// Sends what is heard to `packets`, too, from now on.
-    pub(super) fn start(&mut self, packets: mpsc::Sender<Packet>) {
-        self.listeners.push(packets);
+    pub(super) fn start(&mut self, codec: Codec, packets: mpsc::Sender<Packet>) {
+        self.listeners.push(Listener { codec, packets });
     }
 
     /// Forgets the server's side of it.
@@ -44,26 +65,31 @@ impl Hear {
         self.capture = None;
     }
 
-    /// Encodes what was recorded.
-    pub(super) fn drive(&mut self, connection: &mut Connection, view: &SoundView) -> Result<()> {
-        self.listeners.retain(|packets| !packets.is_closed());
+    /// Encodes what was recorded; says when to be driven again if nothing happens before.
+    pub(super) fn drive(&mut self, connection: &mut Connection, view: &SoundView) -> Result<Option<Instant>> {
+        self.listeners.retain(|listener| !listener.packets.is_closed());
         if self.listeners.is_empty() {
             if self.capture.take().is_some() {
                 debug!("speaker capture ended");
             }
-            return Ok(());
+            return Ok(None);
         }
         let capture = match &mut self.capture {
             Some(capture) => capture,
             None => self.capture.insert(Capture::start(connection)?),
         };
-        capture.drive(self.epoch, |packet| {
-            for listener in &self.listeners {
-                if listener.try_send(packet.clone()).is_err() {
-                    view.overrun.fetch_add(1, Relaxed);
+        capture.hold_voices(&self.listeners, view)?;
+        capture.drive(connection, self.epoch)?;
+        for voice in &mut capture.voices {
+            while let Some(packet) = voice.next() {
+                for listener in self.listeners.iter().filter(|listener| listener.codec == packet.codec) {
+                    if listener.packets.try_send(packet.clone()).is_err() {
+                        view.overrun.fetch_add(1, Relaxed);
+                    }
                 }
             }
-        })
+        }
+        Ok(capture.deadline(self.epoch))
     }
 }
 
@@ -71,31 +97,77 @@ impl Capture {
     fn start(connection: &mut Connection) -> Result<Self> {
         debug!("speaker capture begins");
         let fragment = AudioFormat::STEREO_48K.millis_bytes(FRAGMENT_MS);
-        Ok(Self {
-            record: connection.record(SPEAKER_MONITOR, AudioFormat::STEREO_48K, fragment)?,
-            encoder: AacEncoder::new(AudioFormat::STEREO_48K, BITRATE_BPS)?,
-        })
+        let record = connection.record(SPEAKER_MONITOR, AudioFormat::STEREO_48K, fragment)?;
+        Ok(Self { record, voices: Vec::new(), rest: Rest::Playing })
     }
 
-    fn drive(&mut self, epoch: Instant, mut send: impl FnMut(Packet)) -> Result<()> {
-        let Self { record, encoder } = self;
+    /// Has an encoder for each codec that is listened to, and no other.
+    fn hold_voices(&mut self, listeners: &[Listener], view: &SoundView) -> Result<()> {
+        self.voices.retain(|voice| listeners.iter().any(|listener| listener.codec == voice.codec()));
+        for listener in listeners {
+            if !self.voices.iter().any(|voice| voice.codec() == listener.codec) {
+                self.voices.push(Voice::new(listener.codec)?);
+                view.sound_encoders.fetch_add(1, Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    fn drive(&mut self, connection: &Connection, epoch: Instant) -> Result<()> {
         let now = Instant::now();
+        let heard = self.record(epoch, now)?;
+        let is_silent = !connection.speaker_in_use() && !heard;
+        self.rest = match self.rest {
+            Rest::Resting if connection.speaker_in_use() => {
+                debug!("the speaker is played into");
+                // The silence ends here: what is heard follows it without a gap.
+                let now = MediaTime::from(now.saturating_duration_since(epoch));
+                self.voices.iter_mut().try_for_each(|voice| voice.rest(now))?;
+                self.record.cork(false)?;
+                Rest::Playing
+            }
+            Rest::Resting => Rest::Resting,
+            Rest::Quiet(since) if is_silent && now >= since + QUIET => {
+                debug!("nothing plays into the speaker");
+                self.record.cork(true)?;
+                Rest::Resting
+            }
+            Rest::Quiet(since) if is_silent => Rest::Quiet(since),
+            Rest::Playing if is_silent => Rest::Quiet(now),
+            Rest::Playing | Rest::Quiet(_) => Rest::Playing,
+        };
+        if matches!(self.rest, Rest::Resting) {
+            let now = MediaTime::from(now.saturating_duration_since(epoch));
+            self.voices.iter_mut().try_for_each(|voice| voice.rest(now))?;
+        }
+        Ok(())
+    }
+
+    /// Encodes what was recorded; says whether any of it can be heard.
+    fn record(&mut self, epoch: Instant, now: Instant) -> Result<bool> {
+        let Self { record, voices, .. } = self;
         // The age of the next byte; a monitor's may be negative, for its sink mixes ahead of its clock.
         let mut captured = MediaTime::from(now.saturating_duration_since(epoch)) - record.latency().unwrap_or_default();
-        let mut failed = None;
-        record.read_with(|pcm, _| {
-            if let Err(error) = encoder.encode(pcm, captured, now) {
-                failed = Some(error);
+        let (mut failed, mut heard) = (None, false);
+        record.read_with(|pcm, hole| {
+            heard |= !hole && pcm.iter().any(|&byte| byte != 0);
+            for voice in &mut *voices {
+                if let Err(error) = voice.encode(pcm, captured, now) {
+                    failed = Some(error);
+                }
             }
             let frames = pcm.len() / AudioFormat::STEREO_48K.frame_bytes();
             captured += MediaTime::from_ticks(frames as i64, AudioFormat::STEREO_48K.rate);
         })?;
-        if let Some(error) = failed {
-            return Err(error);
+        failed.map_or(Ok(heard), Err)
+    }
+
+    /// When there is silence to be sent, or an end of it to be seen.
+    fn deadline(&self, epoch: Instant) -> Option<Instant> {
+        match self.rest {
+            Rest::Playing => None,
+            Rest::Quiet(since) => Some(since + QUIET),
+            Rest::Resting => self.voices.iter().filter_map(Voice::rests_until).min()?.to_duration().map(|at| epoch + at),
         }
-        while let Some(packet) = encoder.receive()? {
-            send(packet);
-        }
-        Ok(())
     }
 }

@@ -4,53 +4,49 @@
 //! away is connected to again; what was to be played or heard goes on then.
 
 mod hear;
+mod outlet;
 mod play;
+mod source;
+mod stream;
+mod view;
+mod voice;
 
 use std::os::fd::AsFd as _;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crosspoint_ffi::fd::{Wake, wait_readable};
 use crosspoint_ffi::pulse::Connection;
-use crosspoint_ffi::{Packet, Remedy};
+use crosspoint_ffi::{Codec, Packet, Remedy};
 use crosspoint_router::control::AudioDestination;
 use tokio::sync::mpsc as queue;
 use tracing::{info, warn};
 
 use super::Trouble;
 use hear::Hear;
+use outlet::Queue;
 use play::Play;
+
+pub(crate) use outlet::SoundOutlet;
+pub(crate) use view::SoundView;
 
 /// An order to the sound thread.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Encode what the speaker plays and send it here, until the receiver is dropped.
-    Hear(queue::Sender<Packet>),
+    /// Encode what the speaker plays with this codec and send it here, until the receiver is dropped.
+    Hear(Codec, queue::Sender<Packet>),
     /// Play silence in place of what comes.
     Pause(bool),
     /// Play into this sink from now on.
     Direct(AudioDestination),
-    /// Play these packets until their sender is dropped; they take the place of those before.
-    Play(queue::Receiver<Packet>),
+    /// Play what comes through this; it takes the place of what came before.
+    Play(Arc<Queue>),
     /// Play nothing more, at once.
     Silence,
     /// End.
     Stop,
-}
-
-/// What the sound thread tells the others.
-#[derive(Debug, Default)]
-pub(crate) struct SoundView {
-    /// Whether PulseAudio is there.
-    pub(crate) connected: AtomicBool,
-    /// Whether somebody listens to the microphone.
-    pub(crate) microphone_in_use: AtomicBool,
-    /// Packets that could not be decoded.
-    pub(crate) bad_packets: AtomicU64,
-    /// Encoded packets that the network thread had no room for.
-    pub(crate) overrun: AtomicU64,
 }
 
 /// The network thread's end of the sound thread.
@@ -98,9 +94,11 @@ impl Sound {
         self.wake.raise();
     }
 
-    /// What to raise when a packet was put into the queue that is being played.
-    pub(crate) fn wake(&self) -> &Arc<Wake> {
-        &self.wake
+    /// Begins another source, which takes the old one's place at once.
+    pub(crate) fn play(&self) -> SoundOutlet {
+        let queue = Arc::<Queue>::default();
+        self.order(Order::Play(Arc::clone(&queue)));
+        SoundOutlet::new(queue, Arc::clone(&self.wake), Arc::clone(&self.view))
     }
 
     /// What the thread tells.
@@ -182,12 +180,12 @@ impl Work {
                 return Ok(());
             }
             self.play.drive(&mut connection, &self.view, &self.packet_trouble)?;
-            self.hear.drive(&mut connection, &self.view)?;
+            let until = self.hear.drive(&mut connection, &self.view)?;
             self.view.microphone_in_use.store(connection.microphone_in_use(), Relaxed);
             if connection.devices_changed() {
                 self.ensure_devices(&mut connection)?;
             }
-            connection.iterate(None)?;
+            connection.iterate(until.map(|until| until.saturating_duration_since(Instant::now())))?;
         }
     }
 
@@ -213,9 +211,9 @@ impl Work {
         while let Ok(order) = self.orders.try_recv() {
             match order {
                 Order::Direct(destination) => self.play.direct(destination),
-                Order::Hear(packets) => self.hear.start(packets),
+                Order::Hear(codec, packets) => self.hear.start(codec, packets),
                 Order::Pause(paused) => self.play.pause(paused),
-                Order::Play(packets) => self.play.start(packets),
+                Order::Play(queue) => self.play.start(queue),
                 Order::Silence => self.play.stop(),
                 Order::Stop => self.stopped = true,
             }

@@ -1,17 +1,19 @@
-//! Into the microphone or the speaker: packets are decoded when the server wants samples, so the sink's clock paces the source.
-//!
-//! Copies: 0 after decoding (the resampler writes into the memory that PulseAudio lends).
+//! Into the microphone or the speaker: packets are decoded as they come and written at once, as deep as the controller says.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
-use crosspoint_ffi::av::{AudioDecoder, Resampler};
-use crosspoint_ffi::pulse::{Connection, Latency, MICROPHONE_SINK, Playback, SPEAKER_SINK};
-use crosspoint_ffi::{AudioFormat, Codec, Packet, Result};
+use crosspoint_ffi::pulse::Connection;
+use crosspoint_ffi::{AudioFormat, MediaTime, Result};
 use crosspoint_router::control::AudioDestination;
-use tokio::sync::mpsc;
-use tracing::{debug, warn};
+use crosspoint_router::ingest::{Held, Refill};
+use tracing::trace;
 
 use super::SoundView;
+use super::outlet::Queue;
+use super::source::Source;
+use super::stream::Stream;
 use crate::worker::Trouble;
 
 /// What plays, or nothing.
@@ -19,40 +21,26 @@ use crate::worker::Trouble;
 pub(super) struct Play {
     source: Option<Source>,
     stream: Option<Stream>,
-    destination: AudioDestination,
+    /// Nothing before the first configure with sound: then there is no stream, either.
+    destination: Option<AudioDestination>,
     paused: bool,
 }
 
-struct Source {
-    packets: mpsc::Receiver<Packet>,
-    decoder: Option<(Codec, AudioDecoder)>,
-    resampler: Resampler,
-    /// The sender is gone: what is left is played out.
-    ended: bool,
-}
-
-struct Stream {
-    playback: Playback,
-    destination: AudioDestination,
-    /// The underflows at the last look; more of them mean that the next bytes start it anew.
-    underflows: u64,
-    /// Nothing lies in the server's buffer: the next bytes get a cushion before them.
-    dry: bool,
-}
-
-/// Silence before the first samples of a stream that starts or ran dry: what a live source may jitter by without a gap.
-const CUSHION_MS: u32 = 20;
-
 impl Play {
-    /// Plays `packets` from now on.
-    pub(super) fn start(&mut self, packets: mpsc::Receiver<Packet>) {
-        let resampler = Resampler::new(AudioFormat::STEREO_48K);
-        self.source = Some(Source { packets, decoder: None, resampler, ended: false });
+    /// Plays what comes through `queue` from now on. What another source left is cut; one that had ended is heard to its end.
+    pub(super) fn start(&mut self, queue: Arc<Queue>) {
+        if self.source.take().is_some() {
+            self.flush();
+        }
+        self.source = Some(Source::new(queue));
     }
 
     /// Plays into another sink.
     pub(super) fn direct(&mut self, destination: AudioDestination) {
-        self.destination = destination;
+        if self.destination.replace(destination) != Some(destination) {
+            // What the other sink still holds is not for its listeners any more.
+            self.flush();
+        }
     }
 
     /// Plays nothing more; what was on its way is thrown away.
@@ -72,9 +60,7 @@ impl Play {
     /// Throws away what is on its way to the sink.
     fn flush(&mut self) {
         if let Some(stream) = &mut self.stream {
-            // A stream that has ended tells so at the next look.
-            let _ = stream.playback.flush();
-            stream.dry = true;
+            stream.flush();
         }
     }
 
@@ -86,130 +72,75 @@ impl Play {
     /// Drops what comes: there is no server to play it.
     pub(super) fn discard(&mut self) {
         if let Some(source) = &mut self.source {
-            while source.packets.try_recv().is_ok() {}
+            source.discard();
         }
+        self.end_source();
     }
 
-    /// Gives the server what it wants, as far as it is there.
+    /// Writes what came.
     pub(super) fn drive(&mut self, connection: &mut Connection, view: &SoundView, trouble: &Trouble) -> Result<()> {
-        let Some(source) = &mut self.source else {
-            return self.stream.as_mut().map_or(Ok(()), Stream::rest);
-        };
-        let stream = Stream::reach(&mut self.stream, connection, self.destination)?;
-        loop {
-            stream.notice_underflow();
-            let wanted = stream.playback.writable_bytes();
-            source.fill(wanted, view, trouble);
-            let have = source.resampler.available_frames() * AudioFormat::STEREO_48K.frame_bytes();
-            if wanted == 0 || have == 0 {
-                break;
-            }
-            if stream.dry {
-                stream.cushion()?;
-                continue;
-            }
-            let paused = self.paused;
-            let mut pulled = Ok(0);
-            let written = stream.playback.write_with(wanted.min(have), |lent| {
-                pulled = source.resampler.pull_into(lent);
-                let bytes = pulled.as_ref().map_or(0, |&bytes| bytes);
-                if paused {
-                    lent[..bytes].fill(0);
-                }
-                bytes
-            })?;
-            if let Err(error) = pulled {
-                view.bad_packets.fetch_add(1, Relaxed);
-                trouble.note(error);
-                source.resampler.clear();
-            }
-            if written == 0 {
-                break;
-            }
+        if self.paused {
+            self.discard();
         }
-        if source.ended && source.resampler.available_frames() == 0 {
+        view.tell(self.source.as_ref().map(|source| &source.depth));
+        let Some(destination) = self.destination else { return Ok(()) };
+        let stream = Stream::reach(&mut self.stream, connection, destination)?;
+        let Some(source) = self.source.as_mut().filter(|_| !self.paused) else { return stream.rest() };
+        stream.rise()?;
+        if !stream.is_ready() {
+            // It is being made, or holds all it can: the queue waits, and drops.
+            return Ok(());
+        }
+        play(source, stream, view, trouble)?;
+        view.tell(Some(&source.depth));
+        self.end_source();
+        Ok(())
+    }
+
+    fn end_source(&mut self) {
+        if self.source.as_mut().is_some_and(|source| source.is_ended() && source.waiting() <= FILTER_TAIL) {
             self.source = None;
         }
-        Ok(())
     }
 }
 
-impl Source {
-    /// Decodes until `wanted` bytes are there or no packet is.
-    fn fill(&mut self, wanted: usize, view: &SoundView, trouble: &Trouble) {
-        while self.resampler.available_frames() * AudioFormat::STEREO_48K.frame_bytes() < wanted {
-            match self.packets.try_recv() {
-                Ok(packet) => {
-                    if let Err(error) = self.decode(&packet) {
-                        view.bad_packets.fetch_add(1, Relaxed);
-                        if trouble.note(&error) {
-                            warn!(%error, codec = ?packet.codec, "packet not decoded");
-                        }
-                    } else {
-                        trouble.mend();
-                    }
-                }
-                Err(mpsc::error::TryRecvError::Empty) => return,
-                Err(mpsc::error::TryRecvError::Disconnected) => {
-                    self.ended = true;
-                    return;
-                }
+fn play(source: &mut Source, stream: &mut Stream, view: &SoundView, trouble: &Trouble) -> Result<()> {
+    let now = Instant::now();
+    let waiting = source.waiting();
+    if let Some(lump) = source.decode(view, trouble) {
+        let was_playing = source.depth.held().is_some();
+        let (held, dry) = match stream.held(source.depth.expected(now)) {
+            Held::Dry(silence) => (Held::Dry(silence), true),
+            Held::Sound(sound) => (Held::Sound(sound + waiting), false),
+        };
+        let refill = source.depth.handle_lump(lump, held, now);
+        trace!(?lump, ?held, ?refill, middle = ?source.depth.held(), correction = source.depth.correction(), "sound came");
+        source.correct();
+        match refill {
+            Refill::Drop(length) => {
+                view.count_dropped(length.to_duration().unwrap_or_default());
+                source.drop_oldest(length)?;
             }
+            Refill::Play => {}
+            Refill::Silence(length) => stream.silence(length)?,
+        }
+        if dry && was_playing {
+            view.underruns.fetch_add(1, Relaxed);
         }
     }
-
-    fn decode(&mut self, packet: &Packet) -> Result<()> {
-        if self.decoder.as_ref().is_none_or(|(codec, _)| *codec != packet.codec) {
-            debug!(codec = ?packet.codec, "decoder opened");
-            self.decoder = Some((packet.codec, AudioDecoder::new(packet.codec)?));
-        }
-        let Some((_, decoder)) = &mut self.decoder else { return Ok(()) };
-        decoder.send(packet)?;
-        while let Some(samples) = decoder.receive()? {
-            self.resampler.push(samples)?;
-        }
-        Ok(())
-    }
-}
-
-impl Stream {
-    /// The stream into the sink of `destination`, which is made when there is none yet.
-    fn reach<'a>(place: &'a mut Option<Self>, connection: &mut Connection, destination: AudioDestination) -> Result<&'a mut Self> {
-        if place.as_ref().is_none_or(|stream| stream.destination != destination) {
-            let sink = match destination {
-                AudioDestination::Microphone => MICROPHONE_SINK,
-                AudioDestination::Speaker => SPEAKER_SINK,
-            };
-            let playback = connection.playback(sink, AudioFormat::STEREO_48K, Latency::LIVE)?;
-            *place = Some(Self { playback, destination, underflows: 0, dry: true });
-        }
-        let stream = place.as_mut().expect("made above");
-        if stream.playback.is_corked() {
-            stream.playback.cork(false)?;
-            stream.dry = true;
-        }
-        Ok(stream)
-    }
-
-    fn notice_underflow(&mut self) {
-        let underflows = self.playback.underflows();
-        self.dry |= underflows != self.underflows;
-        self.underflows = underflows;
-    }
-
-    fn cushion(&mut self) -> Result<()> {
-        let bytes = AudioFormat::STEREO_48K.millis_bytes(CUSHION_MS);
-        self.playback.write_with(bytes, |lent| {
-            lent.fill(0);
-            lent.len()
+    loop {
+        let have = source.waiting().to_ticks(AudioFormat::STEREO_48K.rate);
+        let have = usize::try_from(have).unwrap_or(0) * AudioFormat::STEREO_48K.frame_bytes();
+        let mut pulled = 0;
+        stream.write(have, |lent| {
+            pulled = source.pull(lent, view, trouble);
+            pulled
         })?;
-        self.dry = false;
-        Ok(())
-    }
-
-    /// Pauses when what was written has been played: an idle stream costs the server nothing.
-    fn rest(&mut self) -> Result<()> {
-        self.notice_underflow();
-        if self.dry && !self.playback.is_corked() { self.playback.cork(true) } else { Ok(()) }
+        if pulled == 0 {
+            return Ok(());
+        }
     }
 }
+
+/// What a filter keeps of a source that has ended; it is a fraction of a millisecond.
+const FILTER_TAIL: MediaTime = MediaTime::from_millis(2);

@@ -1,0 +1,135 @@
+//! The UDP socket that all WebRTC peers share.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+
+use crosspoint_ffi::udp::{MOST_SEGMENTS, MOST_SEGMENTS_BYTES, send_segments};
+use rustix::net::sockopt;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// The socket; addresses come out and go in as peers know them, whatever the socket's own family.
+///
+/// What goes to one peer in a row goes in one call, as far as the kernel does that (`UDP_SEGMENT`): [`Udp::queue`] gathers it and
+/// [`Udp::flush`] sends it. Sending never waits; what the socket does not take is dropped and counted by nobody but the peer.
+///
+/// Copies: 0.
+pub(crate) struct Udp {
+    socket: UdpSocket,
+    is_v6: bool,
+    /// Whether the kernel takes several at once.
+    segments: Cell<bool>,
+    run: RefCell<Run>,
+}
+
+/// Datagrams of one size, but for the last, which may be shorter, to one destination.
+#[derive(Default)]
+struct Run {
+    destination: Option<SocketAddr>,
+    datagrams: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Udp {
+    /// Binds it.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = std::net::UdpSocket::bind(address)?;
+        socket.set_nonblocking(true)?;
+        // A burst of one picture for each of many viewers; what the kernel does not allow it cuts down.
+        let _ = sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES);
+        let _ = sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
+        let socket = UdpSocket::from_std(socket)?;
+        Ok(Self { socket, is_v6: address.is_ipv6(), segments: Cell::new(true), run: RefCell::default() })
+    }
+
+    /// Where it is bound.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Waits until there may be a datagram.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Takes the next datagram, if there is one.
+    pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (length, source) = self.socket.try_recv_from(buffer)?;
+        Ok((length, SocketAddr::new(source.ip().to_canonical(), source.port())))
+    }
+
+    /// Sends a datagram with those before it, by the next [`Udp::flush`] at the latest.
+    pub(crate) fn queue(&self, destination: SocketAddr, datagram: Vec<u8>) {
+        let mut run = self.run.borrow_mut();
+        if !run.fits(destination, &datagram) {
+            self.send(&mut run);
+        }
+        run.destination = Some(destination);
+        run.bytes += datagram.len();
+        run.datagrams.push(datagram);
+    }
+
+    /// Sends what is queued.
+    pub(crate) fn flush(&self) {
+        self.send(&mut self.run.borrow_mut());
+    }
+
+    fn send(&self, run: &mut Run) {
+        let Run { destination, datagrams, bytes } = std::mem::take(run);
+        let Some(destination) = destination.map(|destination| self.outward(destination)) else { return };
+        debug_assert_eq!(bytes, datagrams.iter().map(Vec::len).sum::<usize>());
+        if datagrams.len() > 1 && self.segments.get() {
+            match self.send_at_once(destination, &datagrams) {
+                // A full socket loses what any link may lose.
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    let refused = error.kind() == io::ErrorKind::InvalidInput || error.kind() == io::ErrorKind::Unsupported;
+                    if refused {
+                        tracing::info!(%error, "this kernel sends datagrams one by one");
+                        self.segments.set(false);
+                    }
+                }
+                Ok(()) | Err(_) => return,
+            }
+        }
+        for datagram in &datagrams {
+            if let Err(error) = self.socket.try_send_to(datagram, destination) {
+                // An address of an offer that cannot be reached from here is no news.
+                tracing::trace!(%error, "sending a datagram");
+            }
+        }
+    }
+
+    fn send_at_once(&self, destination: SocketAddr, datagrams: &[Vec<u8>]) -> io::Result<()> {
+        let slices: Vec<IoSlice<'_>> = datagrams.iter().map(|datagram| IoSlice::new(datagram)).collect();
+        let segment_bytes = u16::try_from(datagrams[0].len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.socket.try_io(Interest::WRITABLE, || send_segments(&self.socket, destination, &slices, segment_bytes))
+    }
+
+    /// The address in the socket's own family.
+    fn outward(&self, address: SocketAddr) -> SocketAddr {
+        match address.ip() {
+            IpAddr::V4(ip) if self.is_v6 => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
+            IpAddr::V4(_) | IpAddr::V6(_) => address,
+        }
+    }
+}
+
+impl Run {
+    fn fits(&self, destination: SocketAddr, datagram: &[u8]) -> bool {
+        let (Some(first), Some(last)) = (self.datagrams.first(), self.datagrams.last()) else { return true };
+        self.destination == Some(destination)
+            && last.len() == first.len()
+            && datagram.len() <= first.len()
+            && self.datagrams.len() < MOST_SEGMENTS
+            && self.bytes + datagram.len() <= MOST_SEGMENTS_BYTES
+    }
+}
+
+/// A picture of 20 kB for 200 viewers.
+const SEND_BUFFER_BYTES: usize = 4 << 20;
+/// A key frame of every publisher there may be.
+const RECEIVE_BUFFER_BYTES: usize = 2 << 20;

@@ -1,0 +1,206 @@
+//! The thread, with a real decoder behind it.
+
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use crosspoint_ffi::av::{H264Encoder, H264Settings, Preset};
+use crosspoint_ffi::fd::wait_readable;
+use crosspoint_ffi::ring::{self, Reader};
+use crosspoint_ffi::{I420, MediaTime, Parameters, VideoFormat};
+
+use super::*;
+
+const SIDE: u32 = 64;
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A decode thread, what goes in and what comes out. Picture `n` is a plane of luma `16 + n`.
+struct Stage {
+    jobs: mpsc::Sender<Job>,
+    demand: CameraDemand,
+    shown: Reader<Shown>,
+    wake: Arc<Wake>,
+    counters: Arc<DecodeCounters>,
+    encoder: H264Encoder,
+    sent: u8,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (shown, reader) = ring::newest();
+        let (wake, counters) = (Arc::new(Wake::new().expect("an eventfd")), Arc::<DecodeCounters>::default());
+        let (jobs, demand, queue) = queue();
+        start(queue, shown, Arc::clone(&wake), Arc::clone(&counters), Arc::default()).expect("a thread");
+        let format = VideoFormat::new(SIDE, SIDE, 30).expect("a format");
+        let settings = H264Settings { format, bitrate_bps: 4_000_000, max_bitrate_bps: 4_000_000, preset: Preset::Ultrafast };
+        let encoder = H264Encoder::new(settings).expect("libx264");
+        Self { jobs, demand, shown: reader, wake, counters, encoder, sent: 0 }
+    }
+
+    fn packet(&mut self, key: bool) -> Packet {
+        let luma = (SIDE * SIDE) as usize;
+        let mut bytes = vec![16 + self.sent; luma];
+        bytes.resize(luma * 3 / 2, 128);
+        let picture = I420::packed(&bytes, SIDE, SIDE).expect("sized");
+        let time = MediaTime::from_millis(33 * i64::from(self.sent));
+        self.sent += 1;
+        self.encoder.encode(&picture, time, Instant::now(), key).expect("encoded").expect("no delay")
+    }
+
+    /// Sends `count` pictures, the first of them a key frame if `key`, and waits until the thread has taken them.
+    fn send(&mut self, count: u8, key: bool) {
+        for n in 0..count {
+            let packet = self.packet(key && n == 0);
+            self.job(Job::Packet(packet));
+        }
+        self.settle();
+    }
+
+    fn settle(&self) {
+        self.until(|stage| stage.counters.packets.load(Relaxed) == u64::from(stage.sent), "all packets taken");
+    }
+
+    fn job(&self, job: Job) {
+        self.jobs.blocking_send(job).expect("the thread lives");
+    }
+
+    fn until(&self, condition: impl Fn(&Self) -> bool, what: &str) {
+        let end = Instant::now() + DEADLINE;
+        while !condition(self) {
+            assert!(Instant::now() < end, "{what}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// What is shown next.
+    fn next(&mut self) -> Shown {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            if let Some(shown) = self.shown.take() {
+                return shown;
+            }
+            assert!(Instant::now() < end, "nothing is shown");
+            wait_readable([self.wake.as_fd()], Some(Duration::from_secs(1))).expect("an eventfd");
+            self.wake.lower();
+        }
+    }
+
+    fn next_number(&mut self) -> u8 {
+        match self.next() {
+            Shown::Picture { picture, .. } => number(&picture),
+            other @ (Shown::Black | Shown::Swap) => panic!("{other:?}"),
+        }
+    }
+
+    fn pictures(&self) -> u64 {
+        self.counters.pictures.load(Relaxed)
+    }
+}
+
+/// The number that a picture's luma says.
+fn number(picture: &Picture) -> u8 {
+    let luma = picture.as_i420().expect("planar").y.row(SIDE as usize / 2, SIDE as usize).to_vec();
+    (luma.iter().map(|&level| u32::from(level)).sum::<u32>() as f32 / SIDE as f32).round() as u8 - 16
+}
+
+#[test]
+fn unread_camera_is_not_decoded_and_live_when_somebody_looks() {
+    let mut stage = Stage::new();
+    stage.send(30, true);
+    stage.send(29, true);
+    let probed = stage.pictures();
+    assert!(probed <= 10, "only what tells the cost is decoded: {probed}");
+    assert!(stage.shown.take().is_none());
+    stage.demand.set(true);
+    assert_eq!(stage.next_number(), 58, "of the burst only the newest is shown");
+    assert!(stage.pictures() >= probed + 29 && stage.shown.take().is_none());
+    stage.send(1, false);
+    assert_eq!(stage.next_number(), 59);
+    stage.demand.set(false);
+    stage.until(|stage| stage.jobs.capacity() == QUEUE, "the demand is taken");
+    let before = stage.pictures();
+    stage.send(20, false);
+    assert_eq!(stage.pictures(), before);
+    assert_eq!(stage.counters.unwatched.load(Relaxed), 20, "what the second key frame made worthless");
+}
+
+#[test]
+fn still_picture_is_shown_to_each_reader() {
+    let mut stage = Stage::new();
+    stage.send(1, true);
+    for _ in 0..3 {
+        let came = Instant::now();
+        stage.demand.set(true);
+        let Shown::Picture { picture, since } = stage.next() else { panic!("black") };
+        assert_eq!(number(&picture), 0);
+        assert!(since >= came, "its delay counts from the moment somebody looked");
+        stage.demand.set(false);
+    }
+}
+
+#[test]
+fn gap_is_black_for_everybody_until_the_next_picture() {
+    let mut stage = Stage::new();
+    stage.send(20, true);
+    stage.job(Job::Gap);
+    assert!(matches!(stage.next(), Shown::Black));
+    stage.demand.set(true);
+    stage.until(|stage| stage.pictures() == 20, "the burst is decoded");
+    stage.send(1, false);
+    assert_eq!(stage.next_number(), 20, "the first that is shown is the one after the gap, though it refers to those before it");
+}
+
+#[test]
+fn other_source_swaps_and_a_lost_one_is_black() {
+    let mut stage = Stage::new();
+    stage.demand.set(true);
+    stage.send(1, true);
+    assert_eq!(stage.next_number(), 0);
+    stage.job(Job::Reset);
+    assert!(matches!(stage.next(), Shown::Swap));
+    stage.demand.set(false);
+    stage.demand.set(true);
+    stage.send(1, true);
+    assert_eq!(stage.next_number(), 1, "nothing of the old source is shown to who comes now");
+    stage.job(Job::Gone);
+    assert!(matches!(stage.next(), Shown::Black));
+}
+
+#[test]
+fn tap_gets_pictures_of_a_camera_that_nobody_reads() {
+    let mut stage = Stage::new();
+    stage.send(30, true);
+    let (pictures, mut tapped) = ring::newest();
+    let wake = Arc::new(Wake::new().expect("an eventfd"));
+    stage.job(Job::Watch(Some(Tap { pictures, wake: Arc::clone(&wake) })));
+    let mut next = || {
+        wait_readable([wake.as_fd()], Some(DEADLINE)).expect("an eventfd");
+        wake.lower();
+        number(&tapped.take().expect("a picture"))
+    };
+    assert_eq!(next(), 29);
+    stage.send(1, false);
+    assert_eq!(next(), 30);
+    assert!(stage.shown.take().is_none(), "the camera stays as it is");
+    stage.job(Job::Watch(None));
+    stage.send(1, true);
+    let before = stage.pictures();
+    stage.send(10, false);
+    assert_eq!(stage.pictures(), before, "without a tap nothing is decoded any more");
+}
+
+#[test]
+fn damaged_packets_cost_pictures_and_new_parameters_a_decoder() {
+    let mut stage = Stage::new();
+    stage.demand.set(true);
+    stage.send(1, true);
+    assert_eq!(stage.next_number(), 0);
+    let broken = stage.packet(false);
+    stage.job(Job::Packet(Packet { data: Default::default(), ..broken }));
+    stage.settle();
+    assert_eq!(stage.counters.bad_packets.load(Relaxed), 1);
+    stage.send(1, true);
+    assert_eq!(stage.next_number(), 2);
+    let whole = stage.packet(true);
+    stage.job(Job::Packet(Packet { parameters: Some(Arc::new(Parameters::default())), ..whole }));
+    assert_eq!(stage.next_number(), 3);
+}

@@ -1,0 +1,253 @@
+//! One encoding of the screen: its encoder, and where its packets go.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crosspoint_ffi::av::{H264Encoder, H264Settings, Mpeg1Encoder, Vp8Encoder};
+use crosspoint_ffi::scale::{SampleRange, Scaler};
+use crosspoint_ffi::{Error, I420, I420Mut, MediaTime, Packet, Remedy, Result, VideoFormat};
+use crosspoint_router::broadcast::Rendition;
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+use super::schedule::{Refresh, Schedule};
+use super::source::Canvas;
+use super::{EncodeSettings, Orders, ScreenCodec, ScreenView, Shared};
+
+/// An encoding that is asked for.
+#[derive(Debug)]
+pub(super) struct Encoding {
+    settings: EncodeSettings,
+    orders: Arc<Orders>,
+    packets: mpsc::Sender<Packet>,
+    schedule: Schedule,
+    /// Nothing before the first picture, and after a failure.
+    encoder: Option<Encoder>,
+    /// What of the canvas was encoded last.
+    seen: Option<Seen>,
+    /// After a failure: not before this.
+    retry: Option<Instant>,
+    /// The picture in half its size.
+    half: Half,
+}
+
+/// A picture that is made smaller again and again.
+///
+/// Copies: 1 (a quarter of the picture, once for all viewers of the rendition).
+#[derive(Debug, Default)]
+struct Half {
+    scaler: Scaler,
+    bytes: Vec<u8>,
+}
+
+/// A state of the canvas.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Seen {
+    version: u64,
+    scene: u64,
+}
+
+#[derive(Debug)]
+struct Encoder {
+    codec: Codec,
+    format: VideoFormat,
+    bitrate_bps: u32,
+}
+
+#[derive(Debug)]
+enum Codec {
+    H264(H264Encoder),
+    Mpeg1(Mpeg1Encoder),
+    Vp8(Vp8Encoder),
+}
+
+/// From an encoder's failure to the next attempt: whoever waits for pictures waits already.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Encoding {
+    pub(super) fn new(settings: EncodeSettings, orders: Arc<Orders>, packets: mpsc::Sender<Packet>) -> Self {
+        debug!(?settings, "screen encoding begins");
+        let schedule = Schedule::new(settings.frame_rate);
+        Self { settings, orders, packets, schedule, encoder: None, seen: None, retry: None, half: Half::default() }
+    }
+
+    /// Whether nobody wants it any more.
+    pub(super) fn is_ended(&self) -> bool {
+        self.orders.ended.load(Relaxed) || self.packets.is_closed()
+    }
+
+    /// Takes note of what was ordered.
+    pub(super) fn read_orders(&mut self) {
+        let ordered = self.orders.refresh.load(Relaxed);
+        let refresh = [Refresh::Never, Refresh::Seldom, Refresh::Constant].into_iter().find(|refresh| *refresh as u32 == ordered);
+        self.schedule.set_refresh(refresh.unwrap_or_default());
+    }
+
+    /// When its next turn is, of a `canvas` that may be `stale`; nothing: not before there is news.
+    pub(super) fn due(&self, canvas: &Canvas, stale: bool, now: Instant) -> Option<Instant> {
+        let due = self.schedule.due(stale || self.has_news(canvas), now);
+        due.map(|due| self.retry.map_or(due, |retry| retry.max(due)))
+    }
+
+    /// Takes its turn: encodes `canvas`, unless it saw it already and owes no picture.
+    pub(super) fn turn(&mut self, canvas: &Canvas, now: Instant, shared: &Shared) {
+        let news = self.has_news(canvas);
+        if !news && !self.schedule.is_refresh_due(now) {
+            return self.schedule.pass(now);
+        }
+        // Nobody else fills the queue: what has room now has it below.
+        if self.packets.capacity() == 0 {
+            shared.view.overruns.fetch_add(1, Relaxed);
+            self.orders.key.store(true, Relaxed);
+            return self.schedule.pass(now);
+        }
+        // A change is as old as the look that saw it, a repetition is of now.
+        let is_changed = self.seen.is_none_or(|seen| seen.version != canvas.version());
+        let captured = if is_changed { canvas.captured() } else { now };
+        let stamp = self.schedule.take(news, now);
+        if !self.orders.joined.swap(false, Relaxed) && !is_changed {
+            self.schedule.settle();
+        }
+        match self.encode(canvas, stamp, captured, shared) {
+            Ok(packet) => {
+                if self.retry.take().is_some() {
+                    shared.trouble.clear();
+                }
+                // Refused only when it ended meanwhile, which the next roll call sees.
+                let _ = packet.map(|packet| self.packets.try_send(packet));
+            }
+            Err(error) => {
+                (self.encoder, self.retry) = (None, Some(now + RETRY));
+                if shared.trouble.note(&error) {
+                    warn!(%error, "screen not encoded; retrying");
+                }
+            }
+        }
+    }
+
+    /// Whether there is something that it did not show, or a key frame to be made.
+    fn has_news(&self, canvas: &Canvas) -> bool {
+        self.seen.is_none_or(|seen| seen.version != canvas.version()) || self.orders.key.load(Relaxed)
+    }
+
+    fn encode(&mut self, canvas: &Canvas, stamp: Instant, captured: Instant, shared: &Shared) -> Result<Option<Packet>> {
+        let ordered = self.orders.key.swap(false, Relaxed);
+        let key = ordered || self.seen.is_none_or(|seen| seen.scene != canvas.scene());
+        // Out of the way: preparing needs all of us.
+        let mut half = std::mem::take(&mut self.half);
+        let encoded = match self.settings.rendition {
+            Rendition::Whole => self.encode_picture(&canvas.picture(), stamp, captured, key, shared),
+            Rendition::Half => self.encode_picture(&half.of(&canvas.picture()), stamp, captured, key, shared),
+        };
+        self.half = half;
+        let packet = encoded?;
+        self.seen = Some(Seen { version: canvas.version(), scene: canvas.scene() });
+        self.settings.codec.counter(&shared.view).fetch_add(1, Relaxed);
+        Ok(packet)
+    }
+
+    fn encode_picture(
+        &mut self,
+        picture: &I420<'_>,
+        stamp: Instant,
+        captured: Instant,
+        key: bool,
+        shared: &Shared,
+    ) -> Result<Option<Packet>> {
+        self.prepare(picture, key, &shared.view)?;
+        let encoder = self.encoder.as_mut().expect("just prepared");
+        let pts = MediaTime::from(stamp.saturating_duration_since(shared.epoch));
+        encoder.codec.encode(picture, pts, captured, key)
+    }
+
+    /// Sees that the encoder is for pictures of this size and for the bitrate that is ordered.
+    fn prepare(&mut self, picture: &I420<'_>, key: bool, view: &ScreenView) -> Result<()> {
+        let bitrate_bps = self.orders.bitrate_bps.load(Relaxed);
+        let format = format(picture, self.settings.frame_rate)?;
+        if let Some(encoder) = self.encoder.as_mut().filter(|encoder| encoder.format == format) {
+            if encoder.bitrate_bps == bitrate_bps || encoder.take_bitrate(bitrate_bps) {
+                return Ok(());
+            }
+            if !key {
+                if bitrate_bps < encoder.bitrate_bps / 2 {
+                    self.orders.key.store(true, Relaxed);
+                }
+                return Ok(());
+            }
+        }
+        let codec = match self.settings.codec {
+            ScreenCodec::H264 => {
+                let EncodeSettings { bitrate_bps: full_bps, max_bitrate_bps, preset, .. } = self.settings;
+                let mut encoder = H264Encoder::new(H264Settings { format, bitrate_bps: full_bps, max_bitrate_bps, preset })?;
+                // It goes by the full rate what a lower one means for the most.
+                encoder.set_bitrate(bitrate_bps);
+                Codec::H264(encoder)
+            }
+            ScreenCodec::Mpeg1 => Codec::Mpeg1(Mpeg1Encoder::new(format, bitrate_bps)?),
+            ScreenCodec::Vp8 => Codec::Vp8(Vp8Encoder::new(format, bitrate_bps)?),
+        };
+        let (width, height, rate) = (format.width(), format.height(), format.frame_rate());
+        info!(codec = ?self.settings.codec, width, height, rate, bitrate_bps, "encoder opened");
+        view.encoders.fetch_add(1, Relaxed);
+        self.encoder = Some(Encoder { codec, format, bitrate_bps });
+        Ok(())
+    }
+}
+
+impl Half {
+    /// `picture` in half its size: sides stay even, and as large as an encoder needs.
+    fn of(&mut self, picture: &I420<'_>) -> I420<'_> {
+        let side = |side: usize| u32::try_from((side / 4 * 2).max(LEAST_SIDE)).unwrap_or(u32::MAX);
+        let (width, height) = (side(picture.width), side(picture.height));
+        self.bytes.resize(width as usize * height as usize * 3 / 2, 0);
+        let mut target = I420Mut::packed(&mut self.bytes, width, height).expect("even and sized");
+        self.scaler.scale(picture, SampleRange::Limited, &mut target);
+        I420::packed(&self.bytes, width, height).expect("even and sized")
+    }
+}
+
+impl Encoder {
+    /// Changes the bitrate, where that can be done without opening the encoder anew; says whether it was.
+    fn take_bitrate(&mut self, bitrate_bps: u32) -> bool {
+        match &mut self.codec {
+            Codec::H264(encoder) => {
+                encoder.set_bitrate(bitrate_bps);
+                self.bitrate_bps = bitrate_bps;
+                true
+            }
+            Codec::Mpeg1(_) | Codec::Vp8(_) => false,
+        }
+    }
+}
+
+impl Codec {
+    fn encode(&mut self, picture: &I420<'_>, pts: MediaTime, captured: Instant, key: bool) -> Result<Option<Packet>> {
+        match self {
+            Self::H264(encoder) => encoder.encode(picture, pts, captured, key),
+            Self::Mpeg1(encoder) => encoder.encode(picture, pts, captured, key),
+            Self::Vp8(encoder) => encoder.encode(picture, pts, captured, key),
+        }
+    }
+}
+
+impl ScreenCodec {
+    fn counter(self, view: &ScreenView) -> &std::sync::atomic::AtomicU64 {
+        match self {
+            Self::H264 => &view.h264,
+            Self::Mpeg1 => &view.mpeg1,
+            Self::Vp8 => &view.vp8,
+        }
+    }
+}
+
+/// The smallest side of a picture that is encoded.
+const LEAST_SIDE: usize = 16;
+
+fn format(picture: &I420<'_>, frame_rate: u32) -> Result<VideoFormat> {
+    let side = |side: usize| u32::try_from(side).unwrap_or(0);
+    VideoFormat::new(side(picture.width), side(picture.height), frame_rate).ok_or_else(|| {
+        let detail = format!("{}x{} at {frame_rate} is outside 16x16 to 3840x2160 at 1 to 60", picture.width, picture.height);
+        Error::new("encoding the screen", Remedy::Report, detail)
+    })
+}

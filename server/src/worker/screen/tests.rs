@@ -1,0 +1,216 @@
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crosspoint_ffi::Codec;
+use crosspoint_ffi::av::VideoDecoder;
+
+use super::*;
+
+/// A private X server, killed when dropped.
+struct Server(Child, String);
+
+impl Server {
+    fn start(arguments: &[&str]) -> Option<Self> {
+        let mut command = Command::new("Xvfb");
+        command.args(["-displayfd", "1", "-nolisten", "tcp", "-noreset"]).args(arguments);
+        let Ok(child) = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn() else {
+            return skip("Xvfb does not start");
+        };
+        let mut server = Self(child, String::new());
+        let mut number = String::new();
+        BufReader::new(server.0.stdout.take().expect("piped")).read_line(&mut number).expect("a pipe");
+        server.1 = format!(":{}", number.trim());
+        Some(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+fn skip<T>(why: &str) -> Option<T> {
+    eprintln!("skipped: {why}");
+    None
+}
+
+fn screen(display: &str) -> Screen {
+    Screen::new(Some(display.to_owned()), Instant::now())
+}
+
+fn settings(codec: ScreenCodec, frame_rate: u32) -> EncodeSettings {
+    EncodeSettings {
+        frame_rate,
+        codec,
+        rendition: Rendition::Whole,
+        bitrate_bps: 1_000_000,
+        first_bitrate_bps: 1_000_000,
+        max_bitrate_bps: 1_000_000,
+        preset: Preset::default(),
+    }
+}
+
+/// The next packet, waited for.
+fn next(packets: &mut mpsc::Receiver<Packet>) -> Packet {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match packets.try_recv() {
+            Ok(packet) => return packet,
+            Err(mpsc::error::TryRecvError::Disconnected) => panic!("the encoding ended"),
+            Err(mpsc::error::TryRecvError::Empty) => assert!(Instant::now() < deadline, "no packet comes"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// The mean luma of what `packet`, a key frame, shows, and its size.
+fn luma(packet: &Packet) -> (u64, (usize, usize)) {
+    let mut decoder = VideoDecoder::new(packet.codec).expect("a decoder");
+    decoder.send(packet).expect("a good packet");
+    let picture = decoder.receive().expect("a good packet").expect("a picture");
+    let picture = picture.as_i420().expect("planar");
+    let rows = (0..picture.height).flat_map(|y| picture.y.row(y, picture.width));
+    (rows.map(|&luma| u64::from(luma)).sum::<u64>() / (picture.width * picture.height) as u64, (picture.width, picture.height))
+}
+
+fn wait(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited for {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn display_that_is_not_there_is_black_in_every_codec_and_said_so() {
+    let screen = screen(":59999");
+    let codecs = [(ScreenCodec::H264, Codec::H264), (ScreenCodec::Mpeg1, Codec::Mpeg1Video), (ScreenCodec::Vp8, Codec::Vp8)];
+    let started = codecs.map(|(ours, codec)| {
+        let (sender, packets) = mpsc::channel(64);
+        (screen.encode(settings(ours, 30), sender), packets, codec)
+    });
+    for (_encode, mut packets, codec) in started {
+        let packet = next(&mut packets);
+        assert!(packet.codec == codec && packet.key, "{packet:?}");
+        let (luma, size) = luma(&packet);
+        assert!(luma.abs_diff(16) <= 1 && size == (1_280, 720), "{codec:?}: {luma} {size:?}");
+        // Players get their refreshes of a missing display too.
+        assert!(!next(&mut packets).key);
+    }
+    assert!(screen.trouble().is_some_and(|trouble| trouble.contains("59999")), "{:?}", screen.trouble());
+    assert!(!screen.view().live.load(Relaxed));
+}
+
+#[test]
+fn encodings_of_several_rates_and_codecs_share_one_capture() {
+    let Some(server) = Server::start(&["-screen", "0", "641x481x24"]) else { return };
+    let screen = screen(&server.1);
+    let start = |codec, frame_rate| {
+        let (sender, packets) = mpsc::channel(64);
+        let encode = screen.encode(settings(codec, frame_rate), sender);
+        encode.set_refresh(Refresh::Constant);
+        (encode, packets)
+    };
+    let (_slow, mut slow) = start(ScreenCodec::H264, 15);
+    let (_fast, mut fast) = start(ScreenCodec::H264, 60);
+    let (mpeg1, mut old) = start(ScreenCodec::Mpeg1, 30);
+    let times =
+        |packets: &mut mpsc::Receiver<Packet>, count| (0..count).map(|_| next(packets).pts.expect("a time").to_90khz()).collect::<Vec<_>>();
+    let (slow, fast, old) = (times(&mut slow, 6), times(&mut fast, 24), times(&mut old, 12));
+    // Even steps, but where this machine slept through a picture.
+    let step = |times: &[i64], expected: i64| times.windows(2).filter(|pair| (pair[1] - pair[0] - expected).abs() <= 1).count();
+    assert!(step(&slow, 6_000) >= 3 && step(&fast, 1_500) >= 12 && step(&old, 3_000) >= 6, "{slow:?} {fast:?} {old:?}");
+    let view = screen.view();
+    assert_eq!(view.encoders.load(Relaxed), 3);
+    assert!(view.h264.load(Relaxed) >= 30 && view.mpeg1.load(Relaxed) >= 12);
+    // The server's own cursor may appear after the first look; else nothing moves.
+    assert!(view.captures.load(Relaxed) <= 2, "{view:?}");
+    drop(mpeg1);
+    wait("MPEG-1 to end", || {
+        let before = view.mpeg1.load(Relaxed);
+        let pictures = view.h264.load(Relaxed);
+        while view.h264.load(Relaxed) < pictures + 8 && view.overruns.load(Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        view.mpeg1.load(Relaxed) == before
+    });
+}
+
+#[test]
+fn still_screen_costs_one_picture_where_nobody_needs_more() {
+    let Some(server) = Server::start(&["-screen", "0", "640x480x24"]) else { return };
+    let screen = screen(&server.1);
+    let (sender, mut packets) = mpsc::channel(64);
+    let encode = screen.encode(settings(ScreenCodec::H264, 60), sender);
+    encode.set_refresh(Refresh::Never);
+    let first = next(&mut packets);
+    assert!(first.key);
+    encode.want_key();
+    let mut ordered = next(&mut packets);
+    // A look for the server's own cursor may come between.
+    if !ordered.key {
+        ordered = next(&mut packets);
+    }
+    assert!(ordered.key);
+    assert_eq!(luma(&ordered).1, (640, 480));
+    encode.set_refresh(Refresh::Seldom);
+    assert!(!next(&mut packets).key, "players need more");
+    assert!(screen.view().captures.load(Relaxed) <= 2, "{:?}", screen.view());
+    assert!(screen.trouble().is_none());
+}
+
+#[test]
+fn full_queue_drops_and_goes_on_with_a_key_frame() {
+    let screen = screen(":59998");
+    let (sender, mut packets) = mpsc::channel(2);
+    let encode = screen.encode(settings(ScreenCodec::H264, 60), sender);
+    encode.set_refresh(Refresh::Constant);
+    wait("the queue to overflow", || screen.view().overruns.load(Relaxed) > 0);
+    let keys: Vec<bool> = (0..3).map(|_| next(&mut packets).key).collect();
+    assert_eq!(keys, [true, false, true]);
+}
+
+#[test]
+fn thread_ends_with_the_last_encoding_and_begins_again_with_the_next() {
+    let screen = screen(":59997");
+    for _ in 0..3 {
+        let (sender, mut packets) = mpsc::channel(64);
+        let encode = screen.encode(settings(ScreenCodec::Mpeg1, 25), sender);
+        assert!(next(&mut packets).key);
+        drop(encode);
+        // Only the thread holds another.
+        wait("the thread to end", || Arc::strong_count(&screen.shared) == 1);
+        assert!(screen.shared.roster().wake.is_none());
+    }
+}
+
+#[test]
+fn bitrate_is_changed_at_once_or_with_a_new_encoder() {
+    let screen = screen(":59996");
+    for (codec, encoders) in [(ScreenCodec::H264, 1), (ScreenCodec::Vp8, 2), (ScreenCodec::Mpeg1, 2)] {
+        let before = screen.view().encoders.load(Relaxed);
+        let (sender, mut packets) = mpsc::channel(64);
+        let encode = screen.encode(settings(codec, 60), sender);
+        encode.set_refresh(Refresh::Constant);
+        assert!(next(&mut packets).key);
+        encode.set_bitrate(300_000);
+        let keys = (0..6).filter(|_| next(&mut packets).key).count();
+        assert_eq!((keys, screen.view().encoders.load(Relaxed) - before), (encoders - 1, encoders as u64), "{codec:?}");
+    }
+}
+
+#[test]
+fn half_size_rendition_is_half_as_wide_and_high() {
+    let screen = screen(":59995");
+    for codec in [ScreenCodec::H264, ScreenCodec::Vp8] {
+        let (sender, mut packets) = mpsc::channel(64);
+        let settings = EncodeSettings { rendition: Rendition::Half, ..settings(codec, 30) };
+        let _encode = screen.encode(settings, sender);
+        let (luma, size) = luma(&next(&mut packets));
+        assert!(luma.abs_diff(16) <= 1 && size == (640, 360), "{codec:?}: {luma} {size:?}");
+    }
+}
