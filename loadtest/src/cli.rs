@@ -23,6 +23,79 @@ pub(crate) enum Command {
     /// How old a picture is when a page has it: publisher, router, camera, Chromium's getUserMedia.
     #[command(after_long_help = CAMERA_LATENCY)]
     CameraLatency(CameraLatency),
+    /// What a viewer more costs, on epoll and on io_uring, beside other relays.
+    #[command(after_long_help = FANOUT)]
+    Fanout(Fanout),
+    /// What a WebRTC viewer more costs, with its way estimated and without.
+    #[command(after_long_help = FANOUT_RTC)]
+    FanoutRtc(FanoutRtc),
+}
+
+/// What `fanout-rtc` runs with.
+#[derive(Args, Debug)]
+pub(crate) struct FanoutRtc {
+    /// The router's binary.
+    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
+    pub(crate) crosspoint: PathBuf,
+    /// The display to show, which has to move [default: one of our own that is all noise: needs Xvfb and ffplay].
+    #[arg(long, value_name = "DISPLAY")]
+    pub(crate) display: Option<String>,
+    /// How many viewers.
+    #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=900))]
+    pub(crate) viewers: u32,
+    /// How long to look, once with one viewer and once with all.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=120))]
+    pub(crate) seconds: u32,
+    /// How often each has its turn.
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub(crate) rounds: u32,
+    /// Give the router the first processor for itself.
+    #[arg(long)]
+    pub(crate) pin: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The most for a packet, in microseconds.
+    #[arg(long, value_name = "US", help_heading = "Limits")]
+    pub(crate) max_us: Option<f64>,
+}
+
+/// What `fanout` runs with.
+#[derive(Args, Debug)]
+pub(crate) struct Fanout {
+    /// The router's binary.
+    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
+    pub(crate) crosspoint: PathBuf,
+    /// How many viewers.
+    #[arg(long, value_name = "COUNT", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=2_000))]
+    pub(crate) viewers: u32,
+    /// How long to send, once without viewers and once with all.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=120))]
+    pub(crate) seconds: u32,
+    /// How often each relay has its turn.
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub(crate) rounds: u32,
+    /// Measure npm's uwebsockets and ws in the same run; with --rtmp nginx's RTMP module, too.
+    #[arg(long)]
+    pub(crate) peers: bool,
+    /// Measure RTMP players of a display as well: needs Xvfb and ffplay.
+    #[arg(long)]
+    pub(crate) rtmp: bool,
+    /// Where their relay is; npm installs what it needs there.
+    #[arg(long, value_name = "PATH", default_value = "loadtest/peers")]
+    pub(crate) peers_folder: PathBuf,
+    /// Give the relay the first processor for itself, and the load the second.
+    #[arg(long)]
+    pub(crate) pin: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The most for a frame and viewer on the better of our runtimes, in microseconds.
+    #[arg(long, value_name = "US", help_heading = "Limits")]
+    pub(crate) max_us: Option<f64>,
+    /// The same for RTMP players.
+    #[arg(long, value_name = "US", help_heading = "Limits", requires = "rtmp")]
+    pub(crate) max_rtmp_us: Option<f64>,
 }
 
 /// What `camera-latency` runs with.
@@ -158,6 +231,24 @@ Examples:
   loadtest camera-latency --seconds 60 --jitter-ms 4 --json
   loadtest camera-latency --max-p50-ms 40 --max-server-p99-ms 5 --min-seen-percent 98";
 
+const FANOUT: &str = "\
+A clip of 3 Mbit/s is published in real time over WebSocket, and viewers take it as it comes: from Crosspoint through the feed of its
+video input, whose camera nobody reads, so that fan-out is all there is to do. Viewers check every transport packet's continuity, and a
+run in which one of them missed something does not count. The processor time (user and system, from /proc) without viewers is taken off
+that with all of them, and the rest shared out over frames and viewers. Relays have their turns one after another, round by round.
+
+Examples:
+  loadtest fanout --peers --rtmp --pin
+  loadtest fanout --viewers 1000 --rounds 1 --json";
+
+const FANOUT_RTC: &str = "\
+Each viewer is a WebRTC peer on a UDP socket of its own, which decrypts all packets and counts those that never came. The processor time of
+the router's network thread and its resident memory with one viewer are taken off those with all of them.
+
+Examples:
+  loadtest fanout-rtc --pin
+  loadtest fanout-rtc --display :7 --viewers 50";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +257,7 @@ mod tests {
         let cli = Cli::try_parse_from([&["loadtest", "camera-latency"], arguments].concat()).ok()?;
         match cli.command {
             Command::CameraLatency(options) => Some(options),
+            Command::Fanout(_) | Command::FanoutRtc(_) => None,
         }
     }
 

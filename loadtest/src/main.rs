@@ -6,10 +6,13 @@
 //! | module | is |
 //! |---|---|
 //! | [`camera_latency`] | publisher → camera → page, with the frame's number in its pixels |
+//! | [`fanout`] | publisher → relay → hundreds of viewers, beside other relays |
+//! | [`fanout::rtc`] | display → hundreds of WebRTC viewers |
+//! | [`clip`], [`publish`] | the frames that are sent, and sending them in real time |
 //! | [`chromium`], [`crosspoint`], [`process`], [`scratch`] | what is started and written, and that it goes |
 //! | [`client`], [`socket`] | HTTP and WebSocket to a router |
 //! | [`clock`], [`code`], [`distribution`] | time, numbers in pixels, percentiles |
-//! | [`limit`], [`machine`] | what a figure is held against, and what it was measured on |
+//! | [`limit`], [`machine`], [`report`] | what a figure is held against, what it was measured on, and how it goes out |
 //!
 //! Exit code: 0 when the given limits held, 1 when one was broken, 2 when nothing could be measured.
 #![forbid(unsafe_code)]
@@ -18,13 +21,17 @@ mod camera_latency;
 mod chromium;
 mod cli;
 mod client;
+mod clip;
 mod clock;
 mod code;
 mod crosspoint;
 mod distribution;
+mod fanout;
 mod limit;
 mod machine;
 mod process;
+mod publish;
+mod report;
 mod scratch;
 mod socket;
 
@@ -69,6 +76,8 @@ fn run(cli: &Cli) -> Result<bool> {
 async fn measure(cli: &Cli) -> Result<bool> {
     match &cli.command {
         Command::CameraLatency(options) => camera_latency::run(options).await,
+        Command::Fanout(options) => fanout::run(options).await,
+        Command::FanoutRtc(options) => fanout::rtc::run(options).await,
     }
 }
 

@@ -65,6 +65,22 @@ impl Process {
         stats.filter_map(|stat| Stat::parse(&stat)).filter(|stat| stat.group == self.child.id()).map(|stat| stat.cpu_ms()).sum()
     }
 
+    /// The processor time that its first thread has used, in milliseconds.
+    pub(crate) fn first_thread_cpu_ms(&self) -> Result<f64> {
+        let path = format!("/proc/{}/schedstat", self.child.id());
+        let stat = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        let nanoseconds: f64 = stat.split_ascii_whitespace().next().unwrap_or_default().parse().with_context(|| path)?;
+        Ok(nanoseconds / 1e6)
+    }
+
+    /// The memory that its first process has resident, in units of 1000 bytes.
+    pub(crate) fn resident_kb(&self) -> Result<f64> {
+        let path = format!("/proc/{}/statm", self.child.id());
+        let statm = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        let pages: f64 = statm.split_ascii_whitespace().nth(1).unwrap_or_default().parse().with_context(|| path)?;
+        Ok(pages * rustix::param::page_size() as f64 / 1e3)
+    }
+
     fn end(&mut self) {
         let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
         // The group outlives its leader while it has members, so an id that is still ours cannot name another group; and one that is

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::page::Sighting;
-use super::publish::Sent;
 use crate::distribution::{Distribution, Summary};
+use crate::publish::Sent;
 
 /// What one view of the browser saw of the frames that count.
 #[derive(Clone, Debug, PartialEq, Serialize)]

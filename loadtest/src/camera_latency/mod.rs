@@ -7,9 +7,7 @@
 //! ```
 
 mod analysis;
-mod clip;
 mod page;
-mod publish;
 mod reads;
 mod report;
 mod usage;
@@ -23,18 +21,18 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use self::analysis::{Parts, Sight, follow, passed_by_percent, reader_period_ms, write_csv};
-use self::clip::Clip;
 use self::page::{Account, Page};
-use self::publish::{Sent, publish};
 use self::reads::ReadWatch;
 use self::report::{ClipReport, Cpu, Report, ServerReport, ViewReport};
 use self::usage::Usage;
 use crate::chromium::Chromium;
 use crate::cli::{CameraLatency, CameraLatencyLimits, Phase, Visible};
+use crate::clip::Clip;
 use crate::clock::Clock;
 use crate::crosspoint::{Crosspoint, write_wrapper};
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::publish::{Sent, publish};
 use crate::scratch;
 
 /// Measures, prints the report, and says whether the limits held.
@@ -43,13 +41,7 @@ use crate::scratch;
 /// When something that is needed cannot be started, or ends.
 pub(crate) async fn run(options: &CameraLatency) -> Result<bool> {
     let report = measure(options).await?;
-    let mut out = std::io::stdout().lock();
-    if options.json {
-        serde_json::to_writer_pretty(&mut out, &report)?;
-        writeln!(out)?;
-    } else {
-        write!(out, "{report}")?;
-    }
+    crate::report::print(&report, options.json)?;
     Ok(report.held())
 }
 

@@ -12,6 +12,7 @@ use tokio::task::yield_now;
 use crate::code;
 
 /// A transport stream of H.264, cut into the frames it carries. Frame `n` has the number `n` in its pixels.
+#[derive(Clone)]
 pub(crate) struct Clip {
     /// The transport packets of each frame; the first brings the tables.
     pub(crate) frames: Vec<BytesMut>,
@@ -25,7 +26,7 @@ impl Clip {
     /// # Errors
     /// When FFmpeg has no H.264 encoder.
     pub(crate) async fn encode(format: VideoFormat, bitrate_bps: u32, count: usize, period: Duration) -> Result<Self> {
-        let mut encoder = H264Encoder::new(H264Settings { format, bitrate_bps, preset: Preset::Ultrafast })?;
+        let mut encoder = H264Encoder::new(H264Settings { format, bitrate_bps, max_bitrate_bps: bitrate_bps, preset: Preset::Ultrafast })?;
         let mut muxer = Muxer::new(true, false);
         let scenery = Scenery::new(format);
         let mut bytes = vec![0; format.i420_bytes()];

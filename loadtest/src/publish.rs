@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::time::{Instant, sleep_until};
 
-use super::clip::Clip;
+use crate::clip::Clip;
 use crate::clock::Clock;
 use crate::socket::Sender;
 

@@ -1,0 +1,30 @@
+// A relay to measure beside: what a publisher sends to /publish goes to every viewer of /view. `relay.js uwebsockets|ws` prints its port.
+
+const library = process.argv[2];
+
+const relays = {
+  async uwebsockets() {
+    const { default: uws } = await import('uwebsockets');
+    const app = uws.App();
+    app.ws('/view', { idleTimeout: 0, maxBackpressure: 64 << 20, open: (socket) => socket.subscribe('media') });
+    app.ws('/publish', { idleTimeout: 0, maxPayloadLength: 16 << 20, message: (_, message) => app.publish('media', message, true) });
+    app.listen('127.0.0.1', 0, (listening) => console.log(uws.us_socket_local_port(listening)));
+  },
+
+  async ws() {
+    const { WebSocketServer } = await import('ws');
+    const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false, maxPayload: 16 << 20 });
+    const viewers = new Set();
+    server.on('connection', (socket, { url }) => {
+      if (url === '/publish') {
+        socket.on('message', (message) => viewers.forEach((viewer) => viewer.send(message)));
+      } else {
+        viewers.add(socket);
+        socket.on('close', () => viewers.delete(socket));
+      }
+    });
+    server.on('listening', () => console.log(server.address().port));
+  },
+};
+
+await relays[library]();

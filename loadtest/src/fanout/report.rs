@@ -1,0 +1,109 @@
+//! What the fan-out cost, as a table and as JSON.
+
+use std::fmt;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::cli::Fanout;
+use crate::limit::Limit;
+use crate::machine::Machine;
+
+/// What a frame costs for each viewer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cost {
+    /// Microseconds of processor time.
+    pub(super) us: f64,
+    /// What it has, in kilobytes.
+    pub(super) frame_kb: f64,
+}
+
+/// One relay's figures.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    pub(super) name: String,
+    /// Microseconds of processor time for a frame and viewer, of each round.
+    pub(super) costs: Vec<f64>,
+    /// What a frame had, in kilobytes, of each round.
+    pub(super) frame_kb: Vec<f64>,
+    /// Why a round gave none.
+    pub(super) trouble: Option<String>,
+}
+
+impl Row {
+    pub(super) fn new(name: String) -> Self {
+        Self { name, costs: Vec::new(), frame_kb: Vec::new(), trouble: None }
+    }
+
+    /// Takes note of a round.
+    pub(super) fn note(&mut self, round: Result<Cost>) {
+        match round {
+            Ok(Cost { us, frame_kb }) => {
+                self.costs.push(us);
+                self.frame_kb.push(frame_kb);
+            }
+            // An io_uring that the kernel refuses is no reason to measure nothing.
+            Err(error) => self.trouble = Some(format!("{error:#}")),
+        }
+    }
+
+    /// The least, the median and the most.
+    fn spread(&self) -> Option<(f64, f64, f64)> {
+        let mut costs = self.costs.clone();
+        costs.sort_by(f64::total_cmp);
+        Some((*costs.first()?, *costs.get(costs.len() / 2)?, *costs.last()?))
+    }
+}
+
+/// The report of a run.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    machine: Machine,
+    viewers: u32,
+    seconds: u32,
+    rows: Vec<Row>,
+    limits: Vec<Limit>,
+}
+
+impl Report {
+    pub(super) fn new(machine: Machine, options: &Fanout, rows: Vec<Row>) -> Self {
+        let best = |kind: &str| {
+            let ours = rows.iter().filter(|row| row.name.starts_with("crosspoint") && row.name.ends_with(kind)).filter_map(Row::spread);
+            ours.map(|(_, median, _)| median).min_by(f64::total_cmp)
+        };
+        let websocket = Limit::most("--max-us", options.max_us, best("websocket"));
+        let rtmp = Limit::most("--max-rtmp-us", options.max_rtmp_us, best("rtmp"));
+        let limits = websocket.into_iter().chain(rtmp).collect();
+        Self { machine, viewers: options.viewers, seconds: options.seconds, rows, limits }
+    }
+
+    pub(super) fn held(&self) -> bool {
+        self.limits.iter().all(|limit| limit.held)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Machine { processor, cores, kernel, load_before, .. } = &self.machine;
+        writeln!(f, "{cores} cores of {processor}, Linux {kernel}, load before {load_before:.2}")?;
+        writeln!(f, "{} viewers, {} s a round", self.viewers, self.seconds)?;
+        writeln!(f, "\n{:<28} {:>8} {:>8} {:>8} {:>8}", "µs of processor time", "least", "median", "most", "kB")?;
+        for row in &self.rows {
+            match row.spread() {
+                Some((least, median, most)) => {
+                    let frame_kb = row.frame_kb.iter().sum::<f64>() / row.frame_kb.len() as f64;
+                    writeln!(f, "{:<28} {least:>8.2} {median:>8.2} {most:>8.2} {frame_kb:>8.1}", row.name)?;
+                }
+                None => writeln!(f, "{:<28} not measured", row.name)?,
+            }
+            if let Some(trouble) = &row.trouble {
+                writeln!(f, "{:<28} a round failed: {trouble}", "")?;
+            }
+        }
+        for limit in &self.limits {
+            let Limit { name, limit, measured, held } = limit;
+            writeln!(f, "\n{name} {limit}: {measured:?} {}", if *held { "held" } else { "BROKEN" })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! RTMP players of a display: ours, and those of a server that we push to.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use super::player::{Place, play};
+use super::relay::{LOAD_CORE, RELAY_CORE, Relay, pinned};
+use super::report::Cost;
+use super::viewer::Audience;
+use crate::cli::Fanout;
+use crate::process::Process;
+use crate::scratch;
+
+/// Which server has the players.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// Ours, on the runtime of this name.
+    Crosspoint(&'static str),
+    /// nginx with its RTMP module, fed by our push.
+    Nginx,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Crosspoint(io) => format!("crosspoint {io}"),
+            Self::Nginx => "nginx".to_owned(),
+        }
+    }
+}
+
+/// A display that is all noise, so that each picture has the bytes that the bitrate allows.
+pub(super) struct Screen {
+    name: String,
+    _noise: Process,
+    _display: Process,
+    _folder: TempDir,
+}
+
+impl Screen {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) async fn start(pin: bool) -> Result<Self> {
+        let folder = scratch::folder(Path::new("/dev/shm"))?;
+        let core = pin.then_some(LOAD_CORE);
+        let log = folder.path().join("display");
+        let display = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x720x24", "-nolisten", "tcp", "-noreset"];
+        let mut display = start("Xvfb", display.map(OsString::from).into(), core, &log)?;
+        let name = until("Xvfb names its display", || {
+            display.check(&log)?;
+            let said = fs::read_to_string(&log)?;
+            Ok(said.lines().find(|line| line.bytes().all(|byte| byte.is_ascii_digit())).map(|number| format!(":{number}")))
+        })
+        .await?;
+        // A quarter of it does, and leaves the load's processor to the players.
+        let source = "color=gray:s=640x360:r=30,noise=alls=40:allf=t";
+        let mut noise = vec!["env".to_owned(), format!("DISPLAY={name}"), "SDL_VIDEODRIVER=x11".to_owned(), "ffplay".to_owned()];
+        noise.extend(["-loglevel", "error", "-noborder", "-left", "0", "-top", "0", "-f", "lavfi", "-i", source].map(str::to_owned));
+        let noise = start("ffplay", noise.into_iter().map(OsString::from).collect(), core, &folder.path().join("noise"))?;
+        Ok(Self { name, _noise: noise, _display: display, _folder: folder })
+    }
+}
+
+/// nginx with its RTMP module as Debian has it.
+struct Nginx {
+    process: Process,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Nginx {
+    async fn start(options: &Fanout) -> Result<Self> {
+        let folder = scratch::folder(Path::new("/dev/shm"))?;
+        // It takes no port 0.
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let (path, configuration) = (folder.path().display(), folder.path().join("nginx.conf"));
+        let text = format!(
+            "load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;\n\
+             daemon off; master_process off; pid {path}/nginx.pid; error_log {path}/error.log;\n\
+             events {{ worker_connections 4096; }}\n\
+             rtmp {{ server {{ listen 127.0.0.1:{port}; application app {{ live on; }} }} }}\n"
+        );
+        fs::write(&configuration, text)?;
+        let log = folder.path().join("log");
+        let words = ["/usr/sbin/nginx".into(), "-p".into(), folder.path().into(), "-c".into(), configuration.into()];
+        let mut process = start("nginx", words.into(), options.pin.then_some(RELAY_CORE), &log)?;
+        until("nginx listens", || {
+            process.check(&log)?;
+            Ok(std::net::TcpStream::connect(("127.0.0.1", port)).ok().map(drop))
+        })
+        .await?;
+        Ok(Self { process, port, _folder: folder })
+    }
+}
+
+/// Who is measured.
+enum Measured<'a> {
+    Ours(&'a Relay),
+    Nginx(&'a Nginx),
+}
+
+impl Measured<'_> {
+    /// The processor time of those who serve players; what captures and encodes is left out of ours.
+    fn cpu_ms(&self) -> Result<f64> {
+        match self {
+            Self::Ours(relay) => relay.network_cpu_ms(),
+            Self::Nginx(nginx) => nginx.process.first_thread_cpu_ms(),
+        }
+    }
+}
+
+/// What a frame costs for each player: the time with all of them less the time with one.
+pub(super) async fn one(kind: Kind, options: &Fanout, screen: &Screen) -> Result<Cost> {
+    let (io, core, nginx) = match kind {
+        Kind::Crosspoint(io) => (io, RELAY_CORE, None),
+        Kind::Nginx => ("auto", LOAD_CORE, Some(Nginx::start(options).await?)),
+    };
+    let mut relay = Relay::of_display(io, &screen.name, &options.crosspoint, options.pin.then_some(core)).await?;
+    let (mut start, place) = match &nginx {
+        None => (json!({"mode": "internal"}), Place { address: relay.address().to_owned(), app: "live".into(), name: "fanout".into() }),
+        Some(Nginx { port, .. }) => (
+            json!({"mode": "remote", "target_url": format!("rtmp://127.0.0.1:{port}/app/fanout")}),
+            Place { address: format!("127.0.0.1:{port}"), app: "app".into(), name: "fanout".into() },
+        ),
+    };
+    start["id"] = "fanout".into();
+    start["framerate"] = FRAME_RATE.into();
+    relay.endpoint().post("/stream/start", Some(&start)).await?;
+    let measured = nginx.as_ref().map_or(Measured::Ours(&relay), Measured::Nginx);
+
+    let mut audience = Audience::none();
+    audience.add({
+        let place = place.clone();
+        async move |count: &_| play(place, count).await
+    });
+    let (alone_ms, _, _) = window(&measured, &audience, 1, options).await?;
+    for number in 1..options.viewers {
+        let place = place.clone();
+        audience.add(async move |count: &_| play(place, count).await);
+        // A door may be narrower than all of them together.
+        if number % AT_ONCE == 0 {
+            until("players have come in", || {
+                audience.check()?;
+                Ok(audience.all_have(1).then_some(()))
+            })
+            .await?;
+        }
+    }
+    let (watched_ms, frames, bytes) = window(&measured, &audience, options.viewers, options).await?;
+    audience.check()?;
+    relay.check()?;
+    // `alone_ms` is for one viewer's frames already.
+    let us = (watched_ms - alone_ms) * 1e3 / f64::from(options.viewers - 1).max(1.0);
+    Ok(Cost { us, frame_kb: bytes / frames / 1e3 })
+}
+
+/// The milliseconds that a frame took for all viewers together, and the frames and bytes that they got in the options' seconds.
+async fn window(measured: &Measured<'_>, audience: &Audience, viewers: u32, options: &Fanout) -> Result<(f64, f64, f64)> {
+    until("all players have pictures", || {
+        audience.check()?;
+        Ok(audience.all_have(u64::from(FRAME_RATE)).then_some(()))
+    })
+    .await?;
+    let (cpu_ms, frames, bytes) = (measured.cpu_ms()?, audience.frames(), audience.bytes());
+    sleep(Duration::from_secs(options.seconds.into())).await;
+    let cpu_ms = measured.cpu_ms()? - cpu_ms;
+    let (frames, bytes) = ((audience.frames() - frames) as f64, (audience.bytes() - bytes) as f64);
+    let each = frames / f64::from(viewers);
+    let due = f64::from(options.seconds * FRAME_RATE);
+    ensure!(each > due * 0.9, "players got {each:.0} of {due} frames");
+    Ok((cpu_ms / each, frames, bytes))
+}
+
+fn start(name: &'static str, words: Vec<OsString>, core: Option<&str>, log: &Path) -> Result<Process> {
+    let words = pinned(words, core);
+    let (program, arguments) = words.split_first().context("a process has a program")?;
+    Process::start(name, Path::new(program), arguments, log)
+}
+
+/// Waits until `look` has something.
+async fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        ensure!(Instant::now() < deadline, "{what}: not in {} s", SETTLE.as_secs());
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+const FRAME_RATE: u32 = 30;
+/// How many players come in together.
+const AT_ONCE: u32 = 50;
+/// Hundreds of players come in within it.
+const SETTLE: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
