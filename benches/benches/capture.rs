@@ -1,7 +1,7 @@
 //! What does a picture of the screen cost: reading it from the X server, and making I420 of it?
 //!
-//! The read is timed on our side of the round trip, which waits for the server's: it is the sum of both. Against libswscale, the
-//! conversion is that of 1 thread each.
+//! The read is timed on our side of the round trip, which waits for the server's: it is the sum of both. The conversion is interleaved
+//! with the `yuv` crate's, one thread each.
 
 use std::hint::black_box;
 use std::io::{BufRead, BufReader};
@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use crosspoint_ffi::x11::{Display, Screen, bgra_to_i420};
 use crosspoint_ffi::{Bgra, I420Mut, Plane};
+use yuv::{BufferStoreMut, YuvConversionMode, YuvPlanarImageMut, YuvRange, YuvStandardMatrix};
 
 struct Server(Child, String);
 
@@ -70,16 +71,41 @@ fn convert(criterion: &mut Criterion) {
     for (width, height) in SIZES {
         let pixels: Vec<u8> = (0..width * height * 4).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let from = Bgra { width, height, pixels: Plane { data: &pixels, stride: width * 4 } };
-        let mut bytes = vec![0; width * height * 3 / 2];
-        let mut to = I420Mut::packed(&mut bytes, width as u32, height as u32).expect("sized");
-        bgra_to_i420(&from, 0..height, &mut to).expect("fits");
-        assert!((16..=235).contains(&to.y.data[0]));
+        let (mut ours, mut theirs) = (vec![0; width * height * 3 / 2], vec![0; width * height * 3 / 2]);
+        bgra_to_i420(&from, 0..height, &mut whole(&mut ours, width, height)).expect("fits");
+        by_yuv(&from, &mut whole(&mut theirs, width, height));
+        assert!(ours.iter().zip(&theirs).all(|(&ours, &theirs)| ours.abs_diff(theirs) <= 2), "the same picture");
         group.throughput(Throughput::Elements((width * height) as u64));
-        group.bench_function(BenchmarkId::from_parameter(height), |bencher| {
+        group.bench_function(BenchmarkId::new("ours", height), |bencher| {
+            let mut to = whole(&mut ours, width, height);
             bencher.iter(|| bgra_to_i420(black_box(&from), 0..height, &mut to));
+        });
+        group.bench_function(BenchmarkId::new("yuv crate", height), |bencher| {
+            let mut to = whole(&mut theirs, width, height);
+            bencher.iter(|| by_yuv(black_box(&from), &mut to));
         });
     }
     group.finish();
+}
+
+fn whole(bytes: &mut [u8], width: usize, height: usize) -> I420Mut<'_> {
+    I420Mut::packed(bytes, width as u32, height as u32).expect("sized")
+}
+
+/// The same by the `yuv` crate.
+fn by_yuv(from: &Bgra<'_>, to: &mut I420Mut<'_>) {
+    let mut planar = YuvPlanarImageMut {
+        y_plane: BufferStoreMut::Borrowed(to.y.data),
+        y_stride: to.y.stride as u32,
+        u_plane: BufferStoreMut::Borrowed(to.u.data),
+        u_stride: to.u.stride as u32,
+        v_plane: BufferStoreMut::Borrowed(to.v.data),
+        v_stride: to.v.stride as u32,
+        width: to.width as u32,
+        height: to.height as u32,
+    };
+    let (range, matrix, mode) = (YuvRange::Limited, YuvStandardMatrix::Bt601, YuvConversionMode::Balanced);
+    yuv::bgra_to_yuv420(&mut planar, from.pixels.data, from.pixels.stride as u32, range, matrix, mode).expect("fits");
 }
 
 criterion_group!(benches, grab, nothing_new, convert);

@@ -24,7 +24,9 @@ fn encoder(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode_h264_720p");
     group.throughput(Throughput::Elements(1));
     for (name, screens) in [("still", vec![screen(0)]), ("scrolling", (0..30).map(|n| screen(n * 6)).collect())] {
-        let mut encoder = H264Encoder::new(H264Settings { format, bitrate_bps: 3_000_000, preset: Preset::Ultrafast }).expect("libx264");
+        let mut encoder =
+            H264Encoder::new(H264Settings { format, bitrate_bps: 3_000_000, max_bitrate_bps: 3_000_000, preset: Preset::Ultrafast })
+                .expect("libx264");
         let mut number = 0;
         let mut next = || {
             let picture = I420::packed(&screens[number % screens.len()], WIDTH as u32, HEIGHT as u32).expect("sized");

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use crosspoint_ffi::MediaTime;
 use crosspoint_router::broadcast::{Cursor, Hub, Limits, Media, Next, Unit};
 
 /// A picture of a 3 Mbit/s stream at 30 a second.
@@ -13,7 +14,15 @@ const UNIT_BYTES: usize = 12_900;
 fn publish(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hub");
     let now = Instant::now();
-    let unit = Unit { media: Media::Video, key: true, bytes: Bytes::from(vec![0x47; UNIT_BYTES]), captured: now };
+    let unit = Unit {
+        media: Media::Video,
+        key: true,
+        bytes: Bytes::from(vec![0x47; UNIT_BYTES]),
+        payloads: Default::default(),
+        preface: None,
+        time: MediaTime::ZERO,
+        captured: now,
+    };
 
     for viewers in [1_usize, 100, 1_000] {
         let mut hub = Hub::new(Limits::default(), Media::Video);

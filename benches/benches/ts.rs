@@ -30,7 +30,7 @@ fn packets(now: Instant) -> Vec<Packet> {
 }
 
 fn packet(codec: Codec, data: &[u8], time: MediaTime, key: bool, arrival: Instant) -> Packet {
-    Packet { codec, data: Payload::copy_from_slice(data), pts: Some(time), dts: Some(time), key, arrival }
+    Packet { codec, data: Payload::copy_from_slice(data), pts: Some(time), dts: Some(time), key, arrival, parameters: None }
 }
 
 fn mux(packets: &[Packet], out: &mut BytesMut) {

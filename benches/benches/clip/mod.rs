@@ -21,7 +21,15 @@ pub fn packets(source: &str, codec: Codec, options: &str) -> Vec<Packet> {
         rest = after;
         let time = |field: &str| field.parse().ok().map(MediaTime::from_90khz);
         let key = fields[3].starts_with('K');
-        Packet { codec, data: Payload::copy_from_slice(data), pts: time(fields[0]), dts: time(fields[1]), key, arrival: Instant::now() }
+        Packet {
+            codec,
+            data: Payload::copy_from_slice(data),
+            pts: time(fields[0]),
+            dts: time(fields[1]),
+            key,
+            arrival: Instant::now(),
+            parameters: None,
+        }
     };
     table.lines().filter(|line| !line.is_empty()).map(packet).collect()
 }
