@@ -1,10 +1,14 @@
 // Sends an MPEG-TS file as the camera's picture, and an MP3 file as the microphone's sound, in chunks over WebSockets.
 //
+//   sh samples/virtual-inputs/make_media.sh
 //   node samples/virtual-inputs/ws_chunk_ingest.js [--host ws://localhost:444] [--video FILE.ts] [--audio FILE.mp3] [--loop] [--configure]
 //
-// Without --video and --audio it sends sample_video_mpeg1.ts. CROSSPOINT_URL, VIDEO_FILE and AUDIO_FILE say the same as the options.
+// Without --video and --audio it sends make_media.sh's files to whatever is configured as a socket (with --configure: to both).
+// CROSSPOINT_URL, VIDEO_FILE and AUDIO_FILE say the same as the options.
 
 import { createReadStream } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import WebSocket from 'ws';
 
@@ -20,15 +24,25 @@ const { values: options } = parseArgs({
     configure: { type: 'boolean', default: false },
   },
 });
-if (!options.video && !options.audio) options.video = 'sample_video_mpeg1.ts';
 const host = options.host.replace(/^http/, 'ws').replace(/\/$/, '');
+const api = `${host.replace(/^ws/, 'http')}/input/devices/virtual`;
+const sample = (name) => fileURLToPath(new URL(`media/${name}`, import.meta.url));
+
+// Takes the sample files for the tracks that are there to be fed.
+async function chooseSamples() {
+  const { ingest } = options.configure ? {} : await (await fetch(`${api}/status`)).json();
+  const takes = (track) => options.configure || ingest?.[track]?.protocol === 'socket';
+  if (takes('video')) options.video = sample('sample_video_mpeg1.ts');
+  if (takes('audio')) options.audio = sample('sample_audio.mp3');
+  if (!options.video && !options.audio) throw new Error('nothing is configured as a socket: configure first, or give --configure');
+}
 
 // Tells the server what will come; what is not named is switched off.
 async function configure() {
   const body = {};
   if (options.video) body.video = { type: 'socket', format: 'mpegts', width: 1280, height: 720, frame_rate: 30 };
   if (options.audio) body.audio = { type: 'socket', format: 'mp3' };
-  const response = await fetch(`${host.replace(/^ws/, 'http')}/input/devices/virtual/configure`, {
+  const response = await fetch(`${api}/configure`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify(body),
@@ -72,12 +86,14 @@ async function publish(path, file) {
 }
 
 try {
+  if (!options.video && !options.audio) await chooseSamples();
+  for (const file of [options.video, options.audio]) if (file) await access(file);
   if (options.configure) await configure();
   const feeds = [];
   if (options.video) feeds.push(publish('/input/devices/virtual/socket/video', options.video));
   if (options.audio) feeds.push(publish('/input/devices/virtual/socket/audio', options.audio));
   await Promise.all(feeds);
 } catch (error) {
-  console.error(error.message);
+  console.error(error.code === 'ENOENT' ? `${error.path} is missing: sh samples/virtual-inputs/make_media.sh makes the samples` : error.message);
   process.exit(1);
 }
