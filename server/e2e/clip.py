@@ -185,27 +185,37 @@ def video(
 def switching(path, sizes=((1280, 720), (640, 360), (640, 480)), *, codec="mpeg1", fps=30, seconds=3.0, **options) -> pathlib.Path:
     """Writes a clip that changes size every `seconds`; time, numbers and continuity counters run on."""
     path = pathlib.Path(path)
-    joined = bytearray()
+    pieces = []
     for part, (width, height) in enumerate(sizes):
         piece = path.with_suffix(f".{part}.ts")
         first = part * round(seconds * fps)
         video(piece, codec=codec, width=width, height=height, fps=fps, seconds=seconds, first=first, offset=part * seconds, **options)
-        joined += piece.read_bytes()
+        pieces.append(piece.read_bytes())
         piece.unlink()
-    counters: dict[int, int] = {}
-    for at in range(0, len(joined), TS_PACKET):
-        pid = (joined[at + 1] & 0x1F) << 8 | joined[at + 2]
-        has_payload = joined[at + 3] >> 4 & 1
-        counters[pid] = (counters.get(pid, 15) + has_payload) % 16
-        joined[at + 3] = joined[at + 3] & 0xF0 | counters[pid]
-    path.write_bytes(joined)
+    path.write_bytes(joined(pieces))
     return path
+
+
+def joined(pieces: list[bytes]) -> bytes:
+    """Transport streams one after the other, with continuity counters that run on."""
+    stream = bytearray(b"".join(pieces))
+    counters: dict[int, int] = {}
+    for at in range(0, len(stream), TS_PACKET):
+        pid = (stream[at + 1] & 0x1F) << 8 | stream[at + 2]
+        has_payload = stream[at + 3] >> 4 & 1
+        counters[pid] = (counters.get(pid, 15) + has_payload) % 16
+        stream[at + 3] = stream[at + 3] & 0xF0 | counters[pid]
+    return bytes(stream)
 
 
 def beat(hertz: float, seconds: float) -> str:
     """A tone that swells once a second, as a lavfi source: the pitch is steady, a level meter moves."""
-    wave = f"sin(2*PI*{hertz}*t)*(0.22+0.16*sin(2*PI*t))"
-    return f"aevalsrc='{wave}|{wave}':s=48000:d={seconds}"
+    return f"aevalsrc='{wave(hertz)}|{wave(hertz)}':s=48000:d={seconds}"
+
+
+def wave(hertz: float) -> str:
+    """The tone of one channel, as an expression of ffmpeg's."""
+    return f"sin(2*PI*{hertz}*t)*(0.22+0.16*sin(2*PI*t))"
 
 
 def tone(path, *, hertz=440.0, seconds=10.0, bitrate="128k", sample_rate=48000) -> pathlib.Path:

@@ -44,8 +44,21 @@ class Refused(Exception):
 class Crosspoint:
     """A running server with a camera of its own."""
 
-    def __init__(self, folder: pathlib.Path, io: str, env: dict[str, str], *, preexec_fn=None):
-        assert BINARY.exists(), f"{BINARY} is missing: cargo build --workspace --bins, or name one in CROSSPOINT_BIN"
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        io: str,
+        env: dict[str, str],
+        *,
+        preexec_fn=None,
+        listen="127.0.0.1:0",
+        flags=(),
+        prefix=(),
+        binary=BINARY,
+        usual=False,
+    ):
+        """With `usual`, RTMP's ports are left to it."""
+        assert binary.exists(), f"{binary} is missing: cargo build --workspace --bins, or name one in CROSSPOINT_BIN"
         folder.mkdir(exist_ok=True)
         self.io = io
         # tmpfs, where a live one-frame Y4M belongs.
@@ -54,16 +67,22 @@ class Crosspoint:
         self._camera_folder.chmod(0o755)
         self.camera = f"file:{self._camera_folder / CAMERA_NAME}"
         ready = folder / "ready.json"
-        words = [str(BINARY), "--listen", "127.0.0.1:0"]
+        words = [*prefix, str(binary), "--listen", listen]
         words += ["--camera", self.camera, "--io", io, "--ready-file", str(ready)]
+        for flag in ("--rtmp-listen", "--rtmps-listen"):
+            words += [] if usual or flag in flags else [flag, "127.0.0.1:0"]
+        words += flags
+        env = {"XDG_STATE_HOME": str(folder / "state")} | env
         self.process = Process(words, folder / "crosspoint.log", env=env, preexec_fn=preexec_fn)
         try:
             told = self.process.until(lambda: ready.exists() and ready.read_text().strip(), "crosspoint is ready")
         except BaseException:
             self.end()
             raise
-        self.listen = json.loads(told)["listen"]
+        told = json.loads(told)
+        self.listen, self.rtmp, self.rtmps = told["listen"], told["rtmp"], told["rtmps"]
         self.port = int(self.listen.rsplit(":", 1)[1])
+        self.udp_port = told["udp"] and int(told["udp"].rsplit(":", 1)[1])
 
     @property
     def camera_file(self) -> pathlib.Path:
@@ -93,6 +112,12 @@ class Crosspoint:
 
     def stats(self) -> dict:
         return self.status()["stats"]
+
+    def metrics(self) -> dict[str, float]:
+        """The counters, by name and label."""
+        with urllib.request.urlopen(f"http://{self.listen}/metrics", timeout=wait.DEADLINE_S) as answer:
+            lines = answer.read().decode().splitlines()
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
 
     def streams(self) -> dict[str, dict]:
         return {stream["id"]: stream for stream in self.call("GET", "/stream/list")}

@@ -54,6 +54,13 @@ class Screen:
         self._window.warp_pointer(x, y)
         self._display.sync()
 
+    def fill(self, level: int):
+        """Fills it with a grey."""
+        width, height = DISPLAY_SIZE
+        self._gc.change(foreground=level << 16 | level << 8 | level)
+        self._window.fill_rectangle(self._gc, 0, 0, width, height)
+        self._display.sync()
+
     def draw(self, seed: int) -> np.ndarray:
         """Draws another pattern and returns its block colours, rows by columns by RGB."""
         width, height = DISPLAY_SIZE

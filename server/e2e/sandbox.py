@@ -12,11 +12,11 @@ DISPLAY_SIZE = (1280, 720)
 class Display:
     """An Xvfb on a display number of its own choosing."""
 
-    def __init__(self, folder: pathlib.Path, name: str | None = None):
+    def __init__(self, folder: pathlib.Path, name: str | None = None, *, geometry: str | None = None, flags=()):
         reading, writing = os.pipe()
-        width, height = DISPLAY_SIZE
+        geometry = geometry or "x".join(map(str, (*DISPLAY_SIZE, 24)))
         words = ["Xvfb", *([name] if name else []), "-displayfd", str(writing)]
-        words += ["-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp", "-noreset"]
+        words += ["-screen", "0", geometry, "-nolisten", "tcp", "-noreset", *flags]
         self._process = Process(words, folder / "xvfb.log", pass_fds=(writing,))
         os.close(writing)
         os.set_blocking(reading, False)
@@ -34,6 +34,7 @@ class Display:
         finally:
             os.close(reading)
         self.name = f":{number.decode().strip()}"
+        self.pid = self._process.pid
 
     def end(self):
         self._process.end()
@@ -56,6 +57,7 @@ class Sound:
         words = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--log-target=stderr", *listen]
         self._process = Process(words, folder / "pulseaudio.log", env=self.env)
         self._process.until(lambda: self.pactl("info", check=False), "PulseAudio answers")
+        self.pid = self._process.pid
 
     def pactl(self, *words: str, check=True) -> str:
         """What the sound server's console answers; empty when it fails and need not succeed."""

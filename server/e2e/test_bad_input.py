@@ -8,6 +8,7 @@ import clip
 import pytest
 import wait
 from crosspoint import AUDIO, SOCKET_AUDIO, SOCKET_VIDEO, VIDEO, send_ahead
+from runtime import any_runtime
 from websockets.exceptions import ConnectionClosed
 
 
@@ -83,6 +84,7 @@ def assert_camera_goes_on(crosspoint, camera, media: bytes, last: int):
     camera.until_black()
 
 
+@any_runtime
 @pytest.mark.parametrize("kind", BAD_VIDEO)
 def test_bad_video_costs_its_connection_or_packets(crosspoint, camera, clips, kind):
     media = clips.video(seconds=2, first=500)
@@ -97,6 +99,7 @@ def test_bad_video_costs_its_connection_or_packets(crosspoint, camera, clips, ki
     assert_camera_goes_on(crosspoint, camera, media, 555)
 
 
+@any_runtime
 @pytest.mark.parametrize("kind", BAD_AUDIO)
 def test_bad_sound_costs_its_connection_or_packets(crosspoint, camera, clips, kind):
     crosspoint.configure(SOCKET_VIDEO, SOCKET_AUDIO)

@@ -9,6 +9,7 @@ import pytest
 import wait
 from chromium import BLACK, CameraPage
 from crosspoint import AUDIO, CAMERA_NAME, SOCKET_AUDIO, SOCKET_VIDEO, VIDEO, send_ahead, send_pictures
+from runtime import any_runtime
 from sight import Sight, assert_whole
 from websockets.exceptions import ConnectionClosed
 
@@ -88,6 +89,7 @@ def test_clip_sent_ten_times_too_fast_plays_in_its_own_time(crosspoint, camera, 
     ("codec", "b_frames"),
     [("mpeg1", False), ("mpeg1", True), ("mpeg2", False), ("h264", False), ("h264", True), ("hevc", False), ("hevc", True)],
 )
+@any_runtime
 def test_page_sees_every_codec_in_display_order(crosspoint, camera, clips, codec, b_frames):
     media = clips.video(codec=codec, b_frames=b_frames, seconds=3)
     crosspoint.configure(SOCKET_VIDEO)
@@ -95,6 +97,7 @@ def test_page_sees_every_codec_in_display_order(crosspoint, camera, clips, codec
     assert_whole(lambda: Sight.of(look_at(crosspoint, camera, media, 90, untold=4), range(86)), 0.95)
 
 
+@any_runtime
 @pytest.mark.parametrize("codec", ["mpeg1", "h264"])
 def test_size_that_switches_in_mid_stream_is_letterboxed(crosspoint, camera, clips, codec):
     # 4:3 comes last: the page finds its codes only where a pillarboxed picture has them.
@@ -130,6 +133,7 @@ def test_chunks_of_any_size_and_alignment_are_understood(crosspoint, camera, cli
     assert_whole(lambda: Sight.of(look_at(crosspoint, camera, media, 90, send), range(90)), 0.95)
 
 
+@any_runtime
 def test_publisher_that_joins_mid_stream_shows_from_the_next_key_frame(crosspoint, camera, clips):
     media = clips.video(seconds=4, gop=15)
     crosspoint.configure(SOCKET_VIDEO)
@@ -139,6 +143,7 @@ def test_publisher_that_joins_mid_stream_shows_from_the_next_key_frame(crosspoin
     assert_whole(lambda: Sight.of(look_at(crosspoint, camera, rest, 120), range(30, 120)), 0.95)
 
 
+@any_runtime
 def test_sync_that_is_lost_is_found_again(crosspoint, camera, clips):
     media = clips.video(seconds=4)
     crosspoint.configure(SOCKET_VIDEO)
@@ -152,6 +157,7 @@ def test_sync_that_is_lost_is_found_again(crosspoint, camera, clips):
     assert not sight.steps_back
 
 
+@any_runtime
 def test_lost_packet_hides_what_depends_on_it_until_the_next_key_frame(crosspoint, camera, clips):
     units = clip.access_units(clips.video(seconds=4, gop=15))
     # One transport packet of picture 50 is missing; 60 is the next key frame.
@@ -165,6 +171,7 @@ def test_lost_packet_hides_what_depends_on_it_until_the_next_key_frame(crosspoin
     assert crosspoint.stats()["frames_dropped"] >= before + 9
 
 
+@any_runtime
 def test_labels_are_those_of_real_devices(camera):
     assert camera.check("camera") == CAMERA_NAME
     wait.until(lambda: camera.check("microphones"), "the page to list microphones")
@@ -180,6 +187,7 @@ def test_microphone_hears_the_tone_at_its_pitch(crosspoint, camera, clips):
     camera.until_silent()
 
 
+@any_runtime
 def test_microphone_hears_another_sample_rate_at_its_pitch(crosspoint, camera, clips):
     crosspoint.configure(audio=SOCKET_AUDIO)
     with crosspoint.publisher(AUDIO) as socket:
@@ -244,6 +252,7 @@ def test_configure_leaves_the_camera_open(crosspoint, camera, clips):
     assert camera.check("size") == {"width": 1280, "height": 720}
 
 
+@any_runtime
 def test_other_canvas_is_for_pages_that_open_the_camera_anew(crosspoint, browser, check_url, clips):
     crosspoint.configure(SOCKET_VIDEO)
     small = {**SOCKET_VIDEO, "width": 640, "height": 360}

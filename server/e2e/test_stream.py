@@ -1,80 +1,14 @@
 """The screen as viewers of the socket stream get it."""
 
-import contextlib
 import subprocess
-import threading
 
-import clip
 import numpy as np
 import pattern
 import pytest
 import wait
 from crosspoint import AUDIO, SOCKET_AUDIO, Refused, send_ahead
-from websockets.exceptions import ConnectionClosed
-
-
-class Viewer:
-    """A viewer of the socket stream that keeps all it gets."""
-
-    def __init__(self, crosspoint, stream: str):
-        self._open = contextlib.ExitStack()
-        self._socket = self._open.enter_context(crosspoint.socket(f"/stream/socket/{stream}"))
-        self._messages: list[bytes] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        try:
-            for message in self._socket:
-                self._messages.append(message)
-        except ConnectionClosed:
-            pass
-
-    def received(self) -> bytes:
-        """All that came."""
-        messages = list(self._messages)
-        assert all(isinstance(message, bytes) for message in messages), "binary messages only"
-        assert all(len(message) % clip.TS_PACKET == 0 for message in messages), "whole packets in a message"
-        return b"".join(messages)
-
-    def media(self) -> bytes:
-        """Whole pictures: all up to the start of the newest, which is still arriving."""
-        received = self.received()
-        return received[: start_of_newest_picture(received)]
-
-    def until_pictures(self, count: int):
-        """Waits until so many whole pictures are there."""
-        return wait.until(lambda: len(picture_starts(media := self.media())) >= count and media, f"{count} pictures")
-
-    def close(self):
-        self._open.close()
-        self._reader.join()
-
-    @property
-    def attached(self) -> bool:
-        """Whether the server keeps the socket open."""
-        return self._reader.is_alive()
-
-
-def pid(media: bytes, at: int) -> int:
-    return (media[at + 1] & 0x1F) << 8 | media[at + 2]
-
-
-def picture_starts(media: bytes) -> list[int]:
-    """Where packets start that begin a video PES (stream ids 0xe0 to 0xef)."""
-    starts = []
-    for at in range(0, len(media), clip.TS_PACKET):
-        if not media[at + 1] & 0x40 or not media[at + 3] & 0x10:
-            continue
-        payload = at + 4 + (1 + media[at + 4] if media[at + 3] & 0x20 else 0)
-        if media[payload : payload + 3] == b"\0\0\1" and 0xE0 <= media[payload + 3] <= 0xEF:
-            starts.append(at)
-    return starts
-
-
-def start_of_newest_picture(media: bytes) -> int:
-    starts = picture_starts(media)
-    return starts[-1] if starts else 0
+from runtime import any_runtime
+from viewer import Viewer, picture_starts, pid
 
 
 @pytest.fixture
@@ -160,6 +94,7 @@ def test_ffmpeg_decodes_from_the_first_byte_without_a_complaint(watch, screen, t
     assert {line.rstrip(",") for line in codecs} == {"h264,1280,720", "aac"}
 
 
+@any_runtime
 def test_picture_is_the_display_pixel_by_pixel(watch, screen):
     viewer = watch()
     for seed in (1001, 1002):
@@ -168,6 +103,7 @@ def test_picture_is_the_display_pixel_by_pixel(watch, screen):
         pattern.assert_pixels(picture, blocks)
 
 
+@any_runtime
 def test_cursor_is_drawn_in(watch, screen):
     viewer = watch()
     blocks = screen.draw(7)
@@ -202,6 +138,7 @@ def test_viewers_that_join_late_get_a_stream_of_their_own(crosspoint, watch, scr
     wait.until(lambda: crosspoint.streams()["screen"]["viewers"] == 2, "the viewer that left not to be counted")
 
 
+@any_runtime
 def test_nothing_is_captured_without_a_viewer(crosspoint, watch, screen):
     def media_threads():
         return {thread for thread, name in crosspoint.threads().items() if name.startswith("screen")}
@@ -224,6 +161,7 @@ def test_nothing_is_captured_without_a_viewer(crosspoint, watch, screen):
     wait.until(settled, "the capturing threads to sleep through fifty changes of the display")
 
 
+@any_runtime
 def test_sound_of_the_speaker_is_in_the_stream(crosspoint, watch, screen, clips):
     crosspoint.configure(audio={**SOCKET_AUDIO, "destination": "speaker"})
     viewer = watch()
@@ -255,6 +193,7 @@ def test_stream_that_is_stopped_closes_its_viewers(crosspoint, watch, screen):
     assert refused.value.status == 404
 
 
+@any_runtime
 def test_watch_page_plays_the_display(crosspoint, browser, stream, screen):
     page = browser.new_page()
     try:

@@ -1,0 +1,467 @@
+"""WebRTC both ways, with peers that are not ours: Chromium and aiortc."""
+
+import contextlib
+import itertools
+import os
+import statistics
+import subprocess
+
+import chromium
+import media
+import namespace
+import pattern
+import pytest
+import rtc_peer
+import wait
+from crosspoint import Crosspoint, Refused
+from ear import WINDOW, Ear, pitch
+from eye import Eye
+from media import Recipe
+from namespace import Namespace, Wire
+from rtc_peer import Peer, status_of
+from runtime import any_runtime
+
+OFFER = "/input/devices/virtual/webrtc/offer"
+WEBRTC = {"type": "webrtc"}
+CLIP = Recipe("mp4", "h264", "aac", size=(640, 360), seconds=6, start=20_000, hertz=900)
+
+# The tone that is played into the speaker, in hertz.
+TONE = 880
+# What picture and sound of one moment may be apart in a viewer.
+SKEW_MS = 40
+
+# Livestreaming / Video: WebRTC / Connect viewer (browser), word for word.
+VIEW = """
+const pc = new RTCPeerConnection();
+pc.ontrack = e => { document.getElementById('video').srcObject = e.streams[0]; };
+
+const offer = await pc.createOffer({ offerToReceiveVideo: true, offerToReceiveAudio: true });
+await pc.setLocalDescription(offer);
+
+const res = await fetch('http://localhost:444/stream/webrtc/offer', {
+  method: 'POST',
+  headers: { 'Content-Type': 'application/json' },
+  body: JSON.stringify({ sdp: pc.localDescription.sdp, id: 'live-webrtc' })
+});
+const { sdp } = await res.json();
+await pc.setRemoteDescription({ type: 'answer', sdp });
+"""
+
+# Said before an offer, that has no H.264 then.
+WITHOUT_H264 = """
+const { codecs } = RTCRtpReceiver.getCapabilities('video');
+pc.addTransceiver('video', { direction: 'recvonly' }).setCodecPreferences(codecs.filter(({ mimeType }) => mimeType !== 'video/H264'));
+"""
+
+# A page that sends a picture of changing grey and a tone, in the codec it is told.
+PUBLISH = """
+async ([path, codec, whip]) => {
+  const canvas = Object.assign(document.createElement('canvas'), { width: 640, height: 360 });
+  const paint = canvas.getContext('2d');
+  let frame = 0;
+  setInterval(() => {
+    frame += 1;
+    paint.fillStyle = `rgb(${[0, 1, 2].map(() => 80 + (frame * 4) % 140).join(',')})`;
+    paint.fillRect(0, 0, 640, 360);
+  }, 33);
+  const sound = new AudioContext();
+  const tone = sound.createOscillator();
+  tone.frequency.value = 660;
+  const out = sound.createMediaStreamDestination();
+  tone.connect(out);
+  tone.start();
+  const pc = window.pc = new RTCPeerConnection();
+  pc.addTrack(canvas.captureStream(30).getVideoTracks()[0]);
+  pc.addTrack(out.stream.getAudioTracks()[0]);
+  const { codecs } = RTCRtpSender.getCapabilities('video');
+  const wanted = codecs.filter(({ mimeType }) => mimeType === `video/${codec}`);
+  if (!wanted.length) return 'no such codec';
+  pc.getTransceivers()[0].setCodecPreferences(wanted);
+  await pc.setLocalDescription();
+  await new Promise(done => {
+    if (pc.iceGatheringState === 'complete') done();
+    pc.onicegatheringstatechange = () => pc.iceGatheringState === 'complete' && done();
+  });
+  const { sdp } = pc.localDescription;
+  const json = { 'Content-Type': 'application/json' };
+  const answer = whip
+    ? await fetch(path, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: sdp })
+    : await fetch(path, { method: 'POST', headers: json, body: JSON.stringify({ sdp }) });
+  if (!answer.ok) return `refused with ${answer.status}`;
+  await pc.setRemoteDescription({ type: 'answer', sdp: whip ? await answer.text() : (await answer.json()).sdp });
+  return null;
+}
+"""
+
+# What a viewer has got, from its one element and its statistics.
+SEEN = """
+async () => {
+  const video = document.getElementById('video');
+  if (video.srcObject?.getAudioTracks().length && !window.listener) {
+    const context = new AudioContext({ sampleRate: 48000 });
+    window.listener = Object.assign(context.createAnalyser(), { fftSize: 8192 });
+    context.createMediaStreamSource(video.srcObject).connect(window.listener);
+  }
+  const bins = new Float32Array(window.listener?.frequencyBinCount ?? 1);
+  window.listener?.getFloatFrequencyData(bins);
+  const peak = bins.indexOf(Math.max(...bins));
+  const seen = { pitch: bins[peak] > -60 ? peak * 48000 / 8192 : 0, tracks: video.srcObject?.getTracks().map(track => track.kind).sort() ?? [], width: video.videoWidth };
+  const stats = await window.pc.getStats();
+  for (const report of stats.values()) {
+    if (report.type === 'inbound-rtp') {
+      const { framesDecoded: frames, packetsReceived: packets, estimatedPlayoutTimestamp: played } = report;
+      const codec = stats.get(report.codecId)?.mimeType;
+      seen[report.kind] = { frames, packets, played, codec, delay: 1000 * report.jitterBufferDelay / report.jitterBufferEmittedCount };
+    }
+    if (report.type === 'candidate-pair' && report.nominated) seen.protocol = stats.get(report.localCandidateId)?.protocol;
+  }
+  return seen;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def loop():
+    loop = rtc_peer.Loop()
+    yield loop
+    loop.end()
+
+
+@pytest.fixture
+def peers(loop):
+    """Makes aiortc peers."""
+    made = []
+
+    def make() -> Peer:
+        made.append(Peer(loop))
+        return made[-1]
+
+    yield make
+    for peer in made:
+        peer.close()
+
+
+@pytest.fixture
+def eye(crosspoint):
+    with contextlib.closing(Eye(crosspoint.camera_file)) as eye:
+        yield eye
+
+
+@pytest.fixture
+def ear(sound, crosspoint):
+    with contextlib.closing(Ear(sound)) as ear:
+        yield ear
+
+
+@pytest.fixture
+def page(browser, crosspoint):
+    """A page of the server's own origin with one video element."""
+    with contextlib.closing(open_page(browser, crosspoint)) as page:
+        yield page
+
+
+@pytest.fixture
+def screen(display):
+    screen = pattern.Screen(display.name)
+    yield screen
+    screen.close()
+
+
+def open_page(browser, crosspoint):
+    page = browser.new_page()
+    page.goto(f"http://{crosspoint.listen}/livez")
+    page.evaluate("document.body.innerHTML = '<video id=video autoplay muted></video>'")
+    return page
+
+
+def view(page, crosspoint, stream: str, before_offer: str = ""):
+    script = VIEW.replace("const offer", f"{before_offer}\nconst offer").replace("localhost:444", crosspoint.listen).replace("live-webrtc", stream)
+    page.evaluate(f"async () => {{ {script}; window.pc = pc; }}")
+
+
+def draw_until(screen, condition, what: str, deadline=wait.DEADLINE_S):
+    """Draws until a condition holds: a display that stands still is not encoded."""
+    seeds = itertools.count()
+
+    def check():
+        screen.draw(next(seeds))
+        return condition()
+
+    return wait.until(check, what, deadline)
+
+
+def until_moving(eye, start: int):
+    lumas = lambda: {round(frame[3]) for frame in eye.frames(start) if frame[3] > 40}
+    wait.until(lambda: len(lumas()) > 5, lambda: f"a picture that moves (lumas {lumas()})")
+
+
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+def test_aiortc_is_seen_and_heard(crosspoint, eye, ear, peers, codec):
+    status = crosspoint.configure(WEBRTC, WEBRTC)
+    assert status["ingest"]["video"]["url"].endswith(OFFER)
+    eye.aspect, start, heard = 640 / 360, eye.mark(), ear.mark()
+    peer = peers()
+    peer.publish(media.file(CLIP), codec)
+    peer.connect(crosspoint, OFFER)
+    eye.until_seen(CLIP.numbers, start)
+    ear.until_heard(CLIP.tone, heard)
+    stats = crosspoint.stats()
+    assert (stats["video_publishers"], stats["audio_publishers"]) == (1, 1)
+    peer.close()
+    eye.until_black()
+    wait.until(lambda: crosspoint.stats()["video_publishers"] == 0, "the publisher to be gone")
+
+
+@any_runtime
+@pytest.mark.parametrize("codec", ["VP8", "VP9", "H264", "AV1"])
+def test_chromium_publishes_in_every_codec(crosspoint, eye, ear, page, codec):
+    crosspoint.configure(WEBRTC, WEBRTC)
+    start, heard = eye.mark(), ear.mark()
+    told = page.evaluate(PUBLISH, [OFFER, codec, False])
+    if told == "no such codec":
+        pytest.skip(f"this Chromium sends no {codec}")
+    assert told is None
+    until_moving(eye, start)
+    ear.until_heard(660, heard)
+
+
+def test_late_feed_viewer_gets_ivf_from_a_key_frame(crosspoint, peers, eye):
+    crosspoint.configure(WEBRTC)
+    start = eye.mark()
+    peer = peers()
+    peer.publish(media.file(CLIP), "VP8")
+    peer.connect(crosspoint, OFFER)
+    eye.until_seen(CLIP.numbers, start)
+    assert crosspoint.call("GET", "/input/devices/virtual/feed/socket/info")["format"] == "ivf"
+    with crosspoint.socket("/input/devices/virtual/feed/socket") as socket:
+        assert socket.recv(timeout=wait.DEADLINE_S) == "ivf"
+        assert socket.recv(timeout=wait.DEADLINE_S)[:12] == b"DKIF\0\0\x20\0VP80"
+
+
+def test_second_publisher_takes_over_the_tracks_it_carries(crosspoint, eye, ear, peers):
+    crosspoint.configure(WEBRTC, WEBRTC)
+    first, second = peers(), peers()
+    first.publish(media.file(CLIP))
+    first.connect(crosspoint, OFFER)
+    start = eye.mark()
+    eye.until_seen(CLIP.numbers, start)
+    other = Recipe("mp4", "h264", size=(640, 360), seconds=6, start=40_000)
+    second.publish(media.file(other))
+    start, heard = eye.mark(), ear.mark()
+    second.connect(crosspoint, OFFER)
+    eye.until_seen(other.numbers, start)
+    ear.until_heard(CLIP.tone, heard)
+    assert first.state == "connected", "its sound goes on"
+    assert all(frame[3] > chromium.BLACK for frame in eye.frames(start)), "the camera never went black"
+
+
+def test_offers_for_what_is_not_configured_are_refused(crosspoint, peers):
+    peer = peers()
+    peer.publish(media.file(CLIP))
+    sdp = peer.offer()
+    cases = [(None, None), ({"type": "socket"}, None), (None, {"type": "socket"})]
+    for video, audio in cases:
+        crosspoint.input("stop")
+        if video or audio:
+            crosspoint.configure(video, audio)
+        assert status_of(crosspoint, "POST", OFFER, {"sdp": sdp}) == 409
+
+
+def test_broken_offers_are_refused(crosspoint, peers):
+    crosspoint.configure(WEBRTC, WEBRTC)
+    crosspoint.call("POST", "/stream/start", {"mode": "webrtc", "id": "screen"})
+    peer = peers()
+    peer.receive("video")
+    good = peer.offer()
+    broken = ["", "v=0", "rubbish", good[: len(good) // 2], good.replace("a=fingerprint", "a=x"), good + "a=x\r\n" * 10_000]
+    broken += [good + good[good.index("m=video") :] * 500, {"type": "offer"}, 7, None]
+    for sdp in broken:
+        for path, more in ((OFFER, {}), ("/stream/webrtc/offer", {"id": "screen"})):
+            # What is left of a half may be an offer, of nothing that is taken here.
+            refusals = (400, 409) if path == OFFER else (400,)
+            assert status_of(crosspoint, "POST", path, {"sdp": sdp, **more}) in refusals, f"{path} {str(sdp)[:40]}"
+    assert status_of(crosspoint, "POST", OFFER, {"sdp": good}) in (400, 409), "it sends nothing"
+    assert status_of(crosspoint, "POST", "/stream/webrtc/offer", {"sdp": good, "id": "none"}) == 404
+    crosspoint.call("POST", "/stream/start", {"mode": "socket", "id": "socket"})
+    assert status_of(crosspoint, "POST", "/stream/webrtc/offer", {"sdp": good, "id": "socket"}) == 409
+
+
+class Player:
+    """Plays a tone into the speaker, until it is closed."""
+
+    def __init__(self, sound):
+        words = ["paplay", "--device=audio_output", str(media.file(Recipe("wav", audio="pcm", seconds=30, hertz=TONE)))]
+        self._child = subprocess.Popen(words, env={**os.environ, **sound.env})
+
+    def close(self):
+        self._child.terminate()
+        self._child.wait()
+
+
+def until_in_sync(page, screen):
+    """Waits until there is sound, and by the clocks that the sender reports give picture and sound of one moment are together for a while."""
+    skews = []
+
+    def check():
+        seen = page.evaluate(SEEN)
+        picture, sound = seen.get("video", {}), seen.get("audio", {})
+        if abs(seen["pitch"] - TONE) > 0.02 * TONE or not sound.get("played") or not picture.get("played"):
+            return False
+        skews.append(picture["played"] - sound["played"])
+        return len(skews) >= 20 and abs(statistics.median(skews[-20:])) < SKEW_MS
+
+    draw_until(screen, check, lambda: f"picture and sound in sync (the picture is ahead by {skews[-20:]} ms)")
+
+
+def test_chromium_views_the_screen_as_the_specification_says(crosspoint, page, screen, sound):
+    info = crosspoint.call("POST", "/stream/start", {"mode": "webrtc", "id": "live-webrtc"})
+    assert (info["ingest_url"], info["webrtc_offer_url"], info["is_streaming"]) == ("", "/stream/webrtc/offer", True)
+    view(page, crosspoint, "live-webrtc")
+    seen = draw_until(screen, lambda: (now := page.evaluate(SEEN)).get("video", {}).get("frames", 0) > 10 and now, "ten pictures")
+    assert seen["tracks"] == ["audio", "video"] and seen["width"] == 1280
+    assert seen["protocol"] == "udp"
+    with contextlib.closing(Player(sound)):
+        until_in_sync(page, screen)
+    assert crosspoint.streams()["live-webrtc"]["viewers"] == 1
+    crosspoint.call("POST", "/stream/stop", {"id": "live-webrtc"})
+    over = "['closed', 'failed', 'disconnected'].includes(window.pc.connectionState)"
+    wait.until(lambda: page.evaluate(over), "the viewer to be told")
+
+
+@any_runtime
+def test_watch_page_plays_a_webrtc_stream(crosspoint, browser, screen):
+    crosspoint.call("POST", "/stream/start", {"mode": "webrtc", "id": "live"})
+    with contextlib.closing(browser.new_page()) as page:
+        page.goto(f"http://{crosspoint.listen}/watch/live")
+        draw_until(screen, lambda: page.evaluate("document.body.dataset.state") == "live", "the page to be live")
+        assert crosspoint.streams()["live"]["viewers"] == 1
+        crosspoint.call("POST", "/stream/stop", {"id": "live"})
+        wait.until(lambda: page.evaluate("document.body.dataset.state") == "ended", "the page to tell the end")
+
+
+def test_chromium_views_over_the_one_tcp_port(playwright, folder, env, display, screen):
+    crosspoint = Crosspoint(folder / "tcp", "auto", env, flags=["--no-udp"])
+    with contextlib.ExitStack() as ends:
+        ends.callback(crosspoint.end)
+        browser = chromium.launch(playwright, crosspoint, folder / "tcp", env, display.name)
+        ends.callback(browser.close)
+        page = open_page(browser, crosspoint)
+        crosspoint.call("POST", "/stream/start", {"mode": "webrtc", "id": "live-webrtc"})
+        view(page, crosspoint, "live-webrtc")
+        seen = draw_until(screen, lambda: (now := page.evaluate(SEEN)).get("video", {}).get("frames", 0) > 10 and now, "ten pictures")
+        assert seen["protocol"] == "tcp"
+
+
+def test_udp_has_another_port_and_clients_are_told_of_ice_servers(peers, folder, env, screen):
+    flags = ["--webrtc-udp-port", "0", "--ice-server", "stun:stun.example:3478", "--ice-server", "turn:turn.example me secret"]
+    crosspoint = Crosspoint(folder / "port", "auto", env, flags=flags)
+    with contextlib.ExitStack() as ends:
+        ends.callback(crosspoint.end)
+        crosspoint.call("POST", "/stream/start", {"mode": "webrtc", "id": "screen"})
+        peer = peers()
+        peer.receive("video")
+        peer.connect_bare(crosspoint, "/whep/screen")
+        user = '; username="me"; credential="secret"; credential-type="password"'
+        assert peer.links == ['<stun:stun.example:3478>; rel="ice-server"', f'<turn:turn.example>; rel="ice-server"{user}']
+        draw_until(screen, lambda: len(peer.pictures) > 2, "pictures")
+        offered = [line.split() for line in peer.pc.remoteDescription.sdp.splitlines() if line.startswith("a=candidate:")]
+        ports = {int(port) for _, _, protocol, _, _, port, *_ in offered if protocol.lower() == "udp"}
+        assert crosspoint.udp_port in ports and crosspoint.udp_port != crosspoint.port
+
+
+@pytest.mark.skipif(os.getuid() != 0 or namespace.refusal() is not None, reason="lays a wire to a network namespace, as root")
+def test_viewer_behind_a_narrow_way_gets_a_smaller_picture_and_the_whole_one_again(browser, folder, env, screen):
+    with contextlib.ExitStack() as ends:
+        inside = Namespace(folder)
+        ends.callback(inside.end)
+        wire = Wire(inside)
+        ends.callback(wire.end)
+        crosspoint = Crosspoint(folder / f"narrow{inside.pid}", "auto", env, listen="0.0.0.0:0", prefix=inside.prefix)
+        ends.callback(crosspoint.end)
+        crosspoint.listen = f"{wire.THERE}:{crosspoint.port}"
+        page = open_page(browser, crosspoint)
+        ends.callback(page.close)
+        crosspoint.call("POST", "/stream/start", {"mode": "webrtc", "id": "live-webrtc"})
+        view(page, crosspoint, "live-webrtc")
+        width = lambda: page.evaluate("document.getElementById('video').videoWidth")
+        draw_until(screen, lambda: width() == 1280, "the whole picture")
+        wire.narrow("250kbit")
+        draw_until(screen, lambda: width() == 640, "the smaller picture", 60)
+        wire.widen()
+        draw_until(screen, lambda: width() == 1280, "the whole picture again", 60)
+
+
+def test_aiortc_views_the_screen(crosspoint, peers, screen, sound):
+    crosspoint.call("POST", "/stream/start", {"mode": "webrtc", "id": "screen"})
+    peer = peers()
+    peer.receive("video", "audio")
+    # The only stream of the mode needs no naming.
+    peer.connect(crosspoint, "/stream/webrtc/offer")
+    peer.until_connected()
+    draw_until(screen, lambda: len(peer.pictures) > 2, "pictures")
+    # aiortc gives a picture out when the next one begins, and a display that stands still has no next one: it is drawn again and again.
+    wait.until(lambda: pattern.shows(peer.pictures[-1], screen.draw(4711)), "the picture on the screen")
+    with contextlib.closing(Player(sound)):
+        heard = lambda: pitch(peer.samples[-WINDOW:])
+        wait.until(lambda: abs(heard() - TONE) <= 0.01 * TONE, lambda: f"{TONE} Hz from the speaker ({heard():.0f} Hz)")
+
+
+def test_viewers_without_h264_get_vp8(crosspoint, peers, page, screen):
+    crosspoint.call("POST", "/stream/start", {"mode": "webrtc", "id": "live-webrtc"})
+    before = crosspoint.metrics()
+    grown = lambda name: (now := crosspoint.metrics()) and now[f"crosspoint_{name}"] - before[f"crosspoint_{name}"]
+    peer = peers()
+    peer.receive("video", codec="VP8")
+    peer.connect(crosspoint, "/stream/webrtc/offer")
+    draw_until(screen, lambda: len(peer.pictures) > 2, "pictures in VP8")
+    wait.until(lambda: pattern.shows(peer.pictures[-1], screen.draw(4711)), "the picture on the screen")
+    view(page, crosspoint, "live-webrtc", WITHOUT_H264)
+    seen = draw_until(screen, lambda: (now := page.evaluate(SEEN)).get("video", {}).get("frames", 0) > 10 and now, "ten pictures")
+    assert (seen["video"]["codec"], seen["width"]) == ("video/VP8", 1280)
+    # Both in one encoding; its encoder may have been opened again for another bitrate.
+    assert 10 < grown('screen_pictures_total{codec="vp8"}') <= 1.5 * grown("screen_captures_total") + 10
+
+
+def test_whep_shows_any_stream_until_it_is_deleted(crosspoint, peers, screen):
+    crosspoint.call("POST", "/stream/start", {"mode": "socket", "id": "screen"})
+    peer = peers()
+    peer.receive("video", "audio")
+    sdp = peer.offer()
+    assert status_of(crosspoint, "POST", "/whep/none", sdp.encode(), Content_Type="application/sdp") == 404
+    assert status_of(crosspoint, "POST", "/whep/screen", sdp.encode(), Content_Type="text/plain") == 415
+    assert status_of(crosspoint, "POST", "/whep/screen", sdp.encode(), Content_Type="application/sdp", Accept="text/html") == 406
+    assert status_of(crosspoint, "GET", "/whep/screen") == 405
+    peer.connect_bare(crosspoint, "/whep/screen")
+    draw_until(screen, lambda: len(peer.pictures) > 2, "pictures")
+    trickle = {"Content_Type": "application/trickle-ice-sdpfrag"}
+    assert status_of(crosspoint, "PATCH", peer.location, b"a=end-of-candidates\r\n", If_Match=peer.etag, **trickle) == 204
+    assert status_of(crosspoint, "PATCH", peer.location, b"a=end-of-candidates\r\n", If_Match='"x"', **trickle) == 412
+    assert status_of(crosspoint, "DELETE", peer.location) == 200
+    wait.until(lambda: status_of(crosspoint, "DELETE", peer.location) == 404, "the session to be over")
+    peer.until_over()
+    wait.until(lambda: crosspoint.streams()["screen"]["viewers"] == 0, "no viewers")
+
+
+def test_whip_configures_the_camera_for_its_session(crosspoint, eye, ear, peers):
+    start, heard = eye.mark(), ear.mark()
+    peer = peers()
+    peer.publish(media.file(CLIP))
+    peer.connect_bare(crosspoint, "/whip/camera")
+    eye.until_seen(CLIP.numbers, start)
+    ear.until_heard(CLIP.tone, heard)
+    status = crosspoint.status()
+    assert (status["state"], status["video"]["type"], status["audio"]["type"]) == ("running", "webrtc", "webrtc")
+    assert status_of(crosspoint, "DELETE", peer.location) == 200
+    eye.until_black()
+    wait.until(lambda: crosspoint.status()["state"] == "idle", "what it configured to be taken back")
+
+
+def test_sessions_that_never_connect_are_bounded(crosspoint, peers):
+    crosspoint.call("POST", "/stream/start", {"mode": "webrtc", "id": "screen"})
+    peer = peers()
+    peer.receive("video")
+    sdp = "\r\n".join(line for line in peer.offer().splitlines() if not line.startswith("a=candidate"))
+    answers = [status_of(crosspoint, "POST", "/stream/webrtc/offer", {"sdp": sdp + "\r\n"}) for _ in range(80)]
+    assert set(answers) == {200, 503} and answers[-1] == 503
+    with pytest.raises(Refused):
+        crosspoint.call("POST", "/stream/webrtc/offer", {"sdp": sdp})
