@@ -1,9 +1,9 @@
 # One line of help stands behind each target; `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench loadtest fmt lint doc clean
+.PHONY: help setup run test test-asan bench loadtest fmt lint doc clean
 
 help: ## Lists these targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 setup: ## Installs what is missing for all the others
 	@deploy/setup
@@ -13,6 +13,11 @@ run: ## Shows it all: a browser whose camera and microphone play a clip, its scr
 
 test: ## Runs every test: the crates' own and the real-peer tests with Chromium, PulseAudio, Xvfb and ffmpeg
 	@.ci/test
+
+# The sanitizer is one of the compiler's unstable options, which a stable one takes too when it is told to.
+test-asan: setup ## Runs the tests of the unsafe code under AddressSanitizer
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test -p crosspoint-ffi --all-features --lib \
+	  --target "$$(rustc -vV | sed -n 's/^host: //p')" --target-dir "$${CARGO_TARGET_DIR:-target}/asan"
 
 bench: setup ## Runs the benchmarks; a report per group comes to lie in target/criterion
 	cargo bench -p crosspoint-benches
@@ -34,4 +39,4 @@ doc: setup ## Builds the documentation of the crates, warnings as errors
 
 clean: ## Removes everything that was built or installed inside this folder
 	cargo clean
-	rm -rf .venv samples/node_modules samples/media server/web/node_modules server/e2e/.artifacts
+	rm -rf .venv samples/node_modules samples/media samples/virtual-inputs/media server/web/node_modules server/e2e/.artifacts
