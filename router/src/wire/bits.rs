@@ -1,4 +1,4 @@
-//! Bits from the highest of each byte on, as the headers of video codecs have them.
+//! Bits from the highest of each byte on, as the headers of video codecs have them, read and written.
 
 /// What is left to read; nothing comes behind the end.
 pub(super) struct Bits<'a> {
@@ -10,6 +10,11 @@ impl<'a> Bits<'a> {
     /// Reads `bytes` from this bit on.
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
         Self { bytes, at }
+    }
+
+    /// The place of the next bit.
+    pub(super) fn position(&self) -> usize {
+        self.at
     }
 
     pub(super) fn bit(&mut self) -> Option<u32> {
@@ -38,9 +43,64 @@ impl<'a> Bits<'a> {
     }
 }
 
+/// What was written, the last byte filled up with zeros.
+#[derive(Debug, Default)]
+pub(super) struct BitWriter {
+    bytes: Vec<u8>,
+    bits: usize,
+}
+
+impl BitWriter {
+    /// Writes behind `bytes`.
+    pub(super) fn behind(bytes: Vec<u8>) -> Self {
+        Self { bits: bytes.len() * 8, bytes }
+    }
+
+    /// Writes the low `count` bits of `value`.
+    pub(super) fn put(&mut self, value: u32, count: u32) {
+        for nth in (0..count).rev() {
+            if self.bits.is_multiple_of(8) {
+                self.bytes.push(0);
+            }
+            let last = self.bytes.last_mut().expect("one was pushed at the latest");
+            *last |= ((value >> nth & 1) as u8) << (7 - self.bits % 8);
+            self.bits += 1;
+        }
+    }
+
+    /// Writes an unsigned exp-Golomb code, of a number below 2^31.
+    pub(super) fn put_exp_golomb(&mut self, value: u32) {
+        let code = value + 1;
+        let length = u32::BITS - code.leading_zeros();
+        self.put(0, length - 1);
+        self.put(code, length);
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(codes in proptest::collection::vec((any::<bool>(), 0_u32..1 << 20), 0..50)) {
+            let mut writer = BitWriter::behind(vec![0xff]);
+            for &(plain, value) in &codes {
+                if plain { writer.put(value, 20) } else { writer.put_exp_golomb(value) }
+            }
+            let bytes = writer.into_bytes();
+            let mut bits = Bits::new(&bytes, 8);
+            for &(plain, value) in &codes {
+                prop_assert_eq!(if plain { bits.take(20) } else { bits.exp_golomb() }, Some(value));
+            }
+        }
+    }
 
     #[test]
     fn codes_are_read_one_after_another_and_end_with_the_bytes() {

@@ -3,6 +3,7 @@
 pub mod annexb;
 mod bits;
 pub mod flv;
+pub mod h264;
 pub mod ivf;
 pub mod mp3;
 mod opus;
