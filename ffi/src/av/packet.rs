@@ -68,6 +68,18 @@ pub(super) fn bytes(packet: &Owned<ff::AVPacket>) -> &[u8] {
     unsafe { slice::from_raw_parts(packet.data, size) }
 }
 
+/// The bytes of FFmpeg's packet, to be changed. Copies: 0 (1 where somebody else holds them, too).
+pub(super) fn bytes_mut(packet: &mut Owned<ff::AVPacket>) -> Result<&mut [u8]> {
+    // SAFETY: the packet is initialised; the call gives it a buffer that is nobody else's where it has none.
+    check(unsafe { ff::av_packet_make_writable(packet.as_mut_ptr()) }, "changing a packet", Remedy::Rebuild)?;
+    let size = usize::try_from(packet.size).unwrap_or(0);
+    if packet.data.is_null() || size == 0 {
+        return Ok(&mut []);
+    }
+    // SAFETY: `size` bytes are at `data`, in a buffer that only this packet holds, as long as it is borrowed.
+    Ok(unsafe { slice::from_raw_parts_mut(packet.data, size) })
+}
+
 /// A packet of FFmpeg's whose buffer was seen to reach [`Payload::PADDING`] bytes past its payload.
 struct Padded {
     packet: Owned<ff::AVPacket>,

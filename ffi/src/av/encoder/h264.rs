@@ -5,9 +5,12 @@ use std::time::Instant;
 
 use ffmpeg_sys_next as ff;
 
+use super::rate::{FINEST, RateControl};
 use super::{Encoding, TICKS, describe, number, set_bitrate};
 use crate::av::codec::encoder;
-use crate::{Codec, I420, MediaTime, Packet, Result, VideoFormat};
+use crate::av::owned::{Owned, check};
+use crate::av::packet::bytes_mut;
+use crate::{Codec, I420, MediaTime, Packet, Remedy, Result, VideoFormat};
 
 /// How much work x264 puts into a picture.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -56,6 +59,10 @@ pub struct H264Encoder {
     settings: H264Settings,
     /// The last time given to x264, in ticks of 90 kHz.
     last_ticks: i64,
+    quantizer: Option<u32>,
+    rate: RateControl,
+    /// What x264 was told last.
+    told: f32,
 }
 
 impl H264Encoder {
@@ -74,8 +81,13 @@ impl H264Encoder {
         unopened.set(c"profile", c"baseline")?;
         unopened.set(c"forced-idr", c"1")?;
         // A key frame costs ten times another: only who needs one asks. A scene cut is coded as it comes.
-        unopened.set(c"x264-params", c"keyint=infinite:scenecut=0:open-gop=0:repeat-headers=1:annexb=1")?;
-        Ok(Self { encoding: Encoding::open(unopened, Codec::H264, settings.format, false)?, settings, last_ticks: i64::MIN })
+        // `qcomp=1`: its quantizer is what it is told.
+        unopened.set(c"x264-params", c"keyint=infinite:scenecut=0:open-gop=0:repeat-headers=1:annexb=1:qcomp=1")?;
+        let told = FINEST as f32;
+        tell(&mut unopened.context, told)?;
+        let rate = RateControl::new(settings.format.frame_rate(), settings.bitrate_bps, settings.max_bitrate_bps);
+        let encoding = Encoding::open(unopened, Codec::H264, settings.format, false)?;
+        Ok(Self { encoding, settings, last_ticks: i64::MIN, quantizer: None, rate, told })
     }
 
     /// Encodes `picture`, captured at `captured`, as a key frame if `key`.
@@ -84,11 +96,42 @@ impl H264Encoder {
     /// [`Remedy::Drop`](crate::Remedy) when the picture is not of the encoder's size, [`Remedy::Rebuild`](crate::Remedy) when the encoder
     /// is broken.
     pub fn encode(&mut self, picture: &I420<'_>, pts: MediaTime, captured: Instant, key: bool) -> Result<Option<Packet>> {
+        self.encode_amended(picture, pts, captured, key, |_| ())
+    }
+
+    /// The same; `amend` may change the access unit in place before it is shared.
+    ///
+    /// # Errors
+    /// As [`H264Encoder::encode`].
+    pub fn encode_amended(
+        &mut self,
+        picture: &I420<'_>,
+        pts: MediaTime,
+        captured: Instant,
+        key: bool,
+        amend: impl FnOnce(&mut [u8]),
+    ) -> Result<Option<Packet>> {
         // x264 wants times that rise; two pictures inside one tick are as good as a tick apart.
         let ticks = pts.to_90khz().max(self.last_ticks.saturating_add(1));
-        let packet = self.encoding.encode(picture, ticks, pts, captured, key)?;
+        let plan = self.rate.plan(ticks as f64 / f64::from(TICKS));
+        if plan.quantizer != self.told {
+            tell(&mut self.encoding.context, plan.quantizer)?;
+            self.told = plan.quantizer;
+        }
+        self.encoding.context.rc_max_rate = plan.fill_bps as i64;
+        let encoded = self.encoding.compress(picture, ticks, key)?;
         self.last_ticks = ticks;
-        Ok(packet)
+        let Some(mut encoded) = encoded else { return Ok(None) };
+        self.quantizer = quantizer(&encoded);
+        self.rate.spend(bytes_mut(&mut encoded)?.len() * 8);
+        amend(bytes_mut(&mut encoded)?);
+        self.encoding.pack(encoded, pts, captured).map(Some)
+    }
+
+    /// Whether another picture of the same would be finer than the last one.
+    #[must_use]
+    pub fn is_rough(&self) -> bool {
+        self.rate.is_cut() || self.quantizer.is_some_and(|quantizer| f64::from(quantizer) > FINEST + COARSER)
     }
 
     /// Changes the bitrate from the next picture on. One below that of the settings is the most, too: somebody's line takes no more.
@@ -96,6 +139,7 @@ impl H264Encoder {
         let is_lowered = bitrate_bps < self.settings.bitrate_bps;
         let max_bitrate_bps = if is_lowered { bitrate_bps } else { self.settings.max_bitrate_bps.max(bitrate_bps) };
         set_bitrate(&mut self.encoding.context, bitrate_bps, max_bitrate_bps);
+        self.rate.set_bitrate(bitrate_bps, max_bitrate_bps);
     }
 
     /// The size and rate it was made for.
@@ -104,3 +148,30 @@ impl H264Encoder {
         self.encoding.format
     }
 }
+
+/// Sets x264's constant rate factor, also while it runs: libavcodec's wrapper compares it with what it had before each picture.
+fn tell(context: &mut Owned<ff::AVCodecContext>, quantizer: f32) -> Result<()> {
+    // SAFETY: `priv_data` is the options of an encoder that was found by name, open or not, as the call wants; the name is terminated.
+    let code = unsafe { ff::av_opt_set_double(context.priv_data, c"crf".as_ptr(), f64::from(quantizer), 0) };
+    check(code, "setting up an encoder", Remedy::Report)?;
+    Ok(())
+}
+
+/// The quantizer that the encoder planned a picture with, which it says in the side data: the first four bytes, little-endian, are lambda, 118 times the quantizer
+/// (`AV_PKT_DATA_QUALITY_STATS` and `FF_QP2LAMBDA` of libavcodec and libavutil).
+fn quantizer(encoded: &Owned<ff::AVPacket>) -> Option<u32> {
+    let mut size = 0;
+    // SAFETY: the packet is initialised; the answer is null or points at `size` bytes that are the packet's.
+    let stats =
+        unsafe { ff::av_packet_get_side_data(encoded.as_ptr(), ff::AVPacketSideDataType::AV_PKT_DATA_QUALITY_STATS, &raw mut size) };
+    if stats.is_null() || size < 4 {
+        return None;
+    }
+    // SAFETY: at least four bytes are there, of any alignment.
+    let lambda = unsafe { stats.cast::<[u8; 4]>().read() };
+    Some((u32::from_le_bytes(lambda) + QP2LAMBDA / 2) / QP2LAMBDA)
+}
+
+const QP2LAMBDA: u32 = ff::FF_QP2LAMBDA as u32;
+/// What the finest quantizer may be missed by before it is worth another picture.
+const COARSER: f64 = 4.0;

@@ -3,6 +3,7 @@
 mod h264;
 mod lent;
 mod mpeg1;
+mod rate;
 mod vp8;
 
 use std::ffi::c_int;
@@ -36,6 +37,12 @@ impl Encoding {
 
     /// Encodes `picture`, whose time is `ticks` for the codec and `pts` for everybody else, as a key frame if `key`.
     fn encode(&mut self, picture: &I420<'_>, ticks: i64, pts: MediaTime, captured: Instant, key: bool) -> Result<Option<Packet>> {
+        let encoded = self.compress(picture, ticks, key)?;
+        encoded.map(|encoded| self.pack(encoded, pts, captured)).transpose()
+    }
+
+    /// The first half of [`Encoding::encode`]: what the codec made of it.
+    fn compress(&mut self, picture: &I420<'_>, ticks: i64, key: bool) -> Result<Option<Owned<ff::AVPacket>>> {
         const DOING: &str = "encoding a picture";
         let sent = self.lent.send(&mut self.context, picture, self.format, ticks, key)?;
         check(sent, DOING, Remedy::Rebuild)?;
@@ -46,9 +53,14 @@ impl Encoding {
             return Ok(None);
         }
         check(code, DOING, Remedy::Rebuild)?;
+        Ok(Some(encoded))
+    }
+
+    /// The second half.
+    fn pack(&self, encoded: Owned<ff::AVPacket>, pts: MediaTime, captured: Instant) -> Result<Packet> {
         let key = encoded.flags & ff::AV_PKT_FLAG_KEY != 0;
         let data = share(encoded)?;
-        Ok(Some(Packet { codec: self.codec, data, pts: Some(pts), dts: Some(pts), key, arrival: captured, parameters: None }))
+        Ok(Packet { codec: self.codec, data, pts: Some(pts), dts: Some(pts), key, arrival: captured, parameters: None })
     }
 }
 
@@ -77,11 +89,11 @@ fn describe(unopened: &mut Unopened, format: VideoFormat, bitrate_bps: u32) -> R
     Ok(())
 }
 
-/// Aims for `bitrate_bps`, and for [`VBV_MS`] at `max_bitrate_bps` at once.
+/// Aims for `bitrate_bps`, and for [`rate::PEAK_S`] at `max_bitrate_bps` at once.
 fn set_bitrate(context: &mut ff::AVCodecContext, bitrate_bps: u32, max_bitrate_bps: u32) {
     context.bit_rate = i64::from(bitrate_bps);
     context.rc_max_rate = i64::from(max_bitrate_bps);
-    context.rc_buffer_size = c_int::try_from(u64::from(max_bitrate_bps) * VBV_MS / 1_000).unwrap_or(c_int::MAX);
+    context.rc_buffer_size = (f64::from(max_bitrate_bps) * rate::PEAK_S) as c_int;
 }
 
 fn number(number: u32) -> Result<c_int> {
@@ -90,9 +102,6 @@ fn number(number: u32) -> Result<c_int> {
 
 /// One per core of the smallest machine we run on; slices of one picture, so they add no delay.
 const THREADS: c_int = 2;
-
-/// The largest picture, in time at the highest bitrate: a key frame fits at fair quality, and waits no longer than this in a socket.
-const VBV_MS: u64 = 300;
 
 /// The clock of MPEG systems and of RTP.
 const TICKS: c_int = 90_000;
