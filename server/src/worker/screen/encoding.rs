@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crosspoint_ffi::av::{H264Encoder, H264Settings, Mpeg1Encoder, Vp8Encoder};
+use crosspoint_ffi::av::{H264Settings, Mpeg1Encoder, Vp8Encoder};
 use crosspoint_ffi::scale::{SampleRange, Scaler};
 use crosspoint_ffi::{Error, I420, I420Mut, MediaTime, Packet, Remedy, Result, VideoFormat};
 use crosspoint_router::broadcast::Rendition;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
+use super::film::{Film, Made};
 use super::schedule::{Refresh, Schedule};
 use super::source::Canvas;
 use super::{EncodeSettings, Orders, ScreenCodec, ScreenView, Shared};
@@ -57,7 +58,7 @@ struct Encoder {
 
 #[derive(Debug)]
 enum Codec {
-    H264(H264Encoder),
+    H264(Box<Film>),
     Mpeg1(Mpeg1Encoder),
     Vp8(Vp8Encoder),
 }
@@ -98,8 +99,7 @@ impl Encoding {
         }
         // Nobody else fills the queue: what has room now has it below.
         if self.packets.capacity() == 0 {
-            shared.view.overruns.fetch_add(1, Relaxed);
-            self.orders.key.store(true, Relaxed);
+            self.overrun(shared);
             return self.schedule.pass(now);
         }
         // A change is as old as the look that saw it, a repetition is of now.
@@ -110,12 +110,15 @@ impl Encoding {
             self.schedule.settle();
         }
         match self.encode(canvas, stamp, captured, shared) {
-            Ok(packet) => {
+            Ok(packets) => {
                 if self.retry.take().is_some() {
                     shared.trouble.clear();
                 }
-                // Refused only when it ended meanwhile, which the next roll call sees.
-                let _ = packet.map(|packet| self.packets.try_send(packet));
+                let queue = &self.packets;
+                if packets.into_iter().any(|packet| queue.try_send(packet).is_err()) {
+                    // More than one found no room; or it ended meanwhile, which the next roll call sees.
+                    self.overrun(shared);
+                }
             }
             Err(error) => {
                 (self.encoder, self.retry) = (None, Some(now + RETRY));
@@ -126,25 +129,34 @@ impl Encoding {
         }
     }
 
+    /// Says that a picture was dropped: what follows it cannot be shown.
+    fn overrun(&self, shared: &Shared) {
+        shared.view.overruns.fetch_add(1, Relaxed);
+        self.orders.key.store(true, Relaxed);
+    }
+
     /// Whether there is something that it did not show, or a key frame to be made.
     fn has_news(&self, canvas: &Canvas) -> bool {
         self.seen.is_none_or(|seen| seen.version != canvas.version()) || self.orders.key.load(Relaxed)
     }
 
-    fn encode(&mut self, canvas: &Canvas, stamp: Instant, captured: Instant, shared: &Shared) -> Result<Option<Packet>> {
+    fn encode(&mut self, canvas: &Canvas, stamp: Instant, captured: Instant, shared: &Shared) -> Result<Vec<Packet>> {
         let ordered = self.orders.key.swap(false, Relaxed);
         let key = ordered || self.seen.is_none_or(|seen| seen.scene != canvas.scene());
+        let changed = self.seen.is_none_or(|seen| seen.version != canvas.version());
         // Out of the way: preparing needs all of us.
         let mut half = std::mem::take(&mut self.half);
         let encoded = match self.settings.rendition {
-            Rendition::Whole => self.encode_picture(&canvas.picture(), stamp, captured, key, shared),
-            Rendition::Half => self.encode_picture(&half.of(&canvas.picture()), stamp, captured, key, shared),
+            Rendition::Whole => self.encode_picture(&canvas.picture(), stamp, captured, key, changed, shared),
+            Rendition::Half => self.encode_picture(&half.of(&canvas.picture()), stamp, captured, key, changed, shared),
         };
         self.half = half;
-        let packet = encoded?;
+        let made = encoded?;
         self.seen = Some(Seen { version: canvas.version(), scene: canvas.scene() });
-        self.settings.codec.counter(&shared.view).fetch_add(1, Relaxed);
-        Ok(packet)
+        self.schedule.set_rough(self.encoder.as_ref().is_some_and(|encoder| encoder.codec.is_rough()));
+        let counter = if made.is_encoded { self.settings.codec.counter(&shared.view) } else { &shared.view.repeats };
+        counter.fetch_add(1, Relaxed);
+        Ok(made.packets)
     }
 
     fn encode_picture(
@@ -153,12 +165,13 @@ impl Encoding {
         stamp: Instant,
         captured: Instant,
         key: bool,
+        changed: bool,
         shared: &Shared,
-    ) -> Result<Option<Packet>> {
+    ) -> Result<Made> {
         self.prepare(picture, key, &shared.view)?;
         let encoder = self.encoder.as_mut().expect("just prepared");
         let pts = MediaTime::from(stamp.saturating_duration_since(shared.epoch));
-        encoder.codec.encode(picture, pts, captured, key)
+        encoder.codec.encode(picture, pts, captured, key, changed)
     }
 
     /// Sees that the encoder is for pictures of this size and for the bitrate that is ordered.
@@ -179,10 +192,10 @@ impl Encoding {
         let codec = match self.settings.codec {
             ScreenCodec::H264 => {
                 let EncodeSettings { bitrate_bps: full_bps, max_bitrate_bps, preset, .. } = self.settings;
-                let mut encoder = H264Encoder::new(H264Settings { format, bitrate_bps: full_bps, max_bitrate_bps, preset })?;
+                let mut encoder = Film::new(H264Settings { format, bitrate_bps: full_bps, max_bitrate_bps, preset })?;
                 // It goes by the full rate what a lower one means for the most.
                 encoder.set_bitrate(bitrate_bps);
-                Codec::H264(encoder)
+                Codec::H264(Box::new(encoder))
             }
             ScreenCodec::Mpeg1 => Codec::Mpeg1(Mpeg1Encoder::new(format, bitrate_bps)?),
             ScreenCodec::Vp8 => Codec::Vp8(Vp8Encoder::new(format, bitrate_bps)?),
@@ -222,11 +235,21 @@ impl Encoder {
 }
 
 impl Codec {
-    fn encode(&mut self, picture: &I420<'_>, pts: MediaTime, captured: Instant, key: bool) -> Result<Option<Packet>> {
-        match self {
-            Self::H264(encoder) => encoder.encode(picture, pts, captured, key),
+    /// The next packet, of a `picture` that `changed` since the last one or not.
+    fn encode(&mut self, picture: &I420<'_>, pts: MediaTime, captured: Instant, key: bool, changed: bool) -> Result<Made> {
+        let encoded = match self {
+            Self::H264(film) => return film.next(picture, pts, captured, key, changed),
             Self::Mpeg1(encoder) => encoder.encode(picture, pts, captured, key),
             Self::Vp8(encoder) => encoder.encode(picture, pts, captured, key),
+        };
+        Ok(Made { packets: Vec::from_iter(encoded?), is_encoded: true })
+    }
+
+    /// Whether another picture of the same would be finer.
+    fn is_rough(&self) -> bool {
+        match self {
+            Self::H264(film) => film.is_rough(),
+            Self::Mpeg1(_) | Self::Vp8(_) => false,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 #[repr(u32)]
 pub(crate) enum Refresh {
-    /// Nothing.
+    /// Nothing, once it is shown as well as can be.
     Never,
     /// A picture now and then: players of a TS or of RTMP need some even so. One soon after a change, because many hold a picture until
     /// they know when the next is due, and then one a second.
@@ -27,23 +27,34 @@ pub(super) struct Schedule {
     picture: Option<Instant>,
     /// From the last picture to its refresh.
     gap: Duration,
+    /// Whether the last picture was rough: then another comes soon, to everybody.
+    rough: bool,
 }
 
 /// To a refresh of [`Refresh::Seldom`]: from a change, and from another refresh. Not more of them: a blinking caret would cost more in
 /// refreshes than in changes.
 const GAP: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
+/// From one picture of the same to a finer one. The bits for it must come back first: more of them would each be a little finer, at as much
+/// work.
+const FINER: Duration = Duration::from_millis(200);
+
 impl Schedule {
     /// Makes the schedule of at most `frame_rate` pictures a second.
     pub(super) fn new(frame_rate: u32) -> Self {
         // Rounded up: frames are never closer than the rate says, or players that count in frames give two the same number.
         let period = Duration::from_nanos(1_000_000_000_u64.div_ceil(u64::from(frame_rate.max(1))));
-        Self { period, refresh: Refresh::default(), turn: None, picture: None, gap: GAP.0 }
+        Self { period, refresh: Refresh::default(), turn: None, picture: None, gap: GAP.0, rough: false }
     }
 
     /// Changes what a screen that stands still is worth.
     pub(super) fn set_refresh(&mut self, refresh: Refresh) {
         self.refresh = refresh;
+    }
+
+    /// Says whether another picture of the same would be finer than the last one.
+    pub(super) fn set_rough(&mut self, rough: bool) {
+        self.rough = rough;
     }
 
     /// When its next turn is; nothing: not before there is news. `news` is a change, seen or suspected, or an order.
@@ -79,12 +90,13 @@ impl Schedule {
     }
 
     fn refresh_due(&self) -> Option<Instant> {
-        let picture = self.picture?;
-        match self.refresh {
+        let gap = match self.refresh {
+            Refresh::Constant => Some(self.period),
+            _ if self.rough => Some(self.gap.min(FINER)),
+            Refresh::Seldom => Some(self.gap),
             Refresh::Never => None,
-            Refresh::Seldom => Some(picture + self.gap),
-            Refresh::Constant => Some(picture + self.period),
-        }
+        };
+        Some(self.picture? + gap?)
     }
 
     fn step(&self, news: bool, now: Instant) -> Instant {
@@ -139,6 +151,26 @@ mod tests {
             let mut schedule = Schedule::new(if refresh == Refresh::Constant { 2 } else { 60 });
             schedule.set_refresh(refresh);
             assert_eq!(pictures(schedule, |at| at.is_zero(), ms(4_000), ms(0)), expected, "{refresh:?}");
+        }
+    }
+
+    #[test]
+    fn rough_picture_is_followed_by_finer_ones_whatever_is_asked_for() {
+        for refresh in [Refresh::Never, Refresh::Seldom] {
+            let mut schedule = Schedule::new(30);
+            schedule.set_refresh(refresh);
+            let start = Instant::now();
+            let mut due = start;
+            for (news, expected) in [(true, 100), (false, 300), (false, 500)] {
+                schedule.take(news, due);
+                schedule.set_rough(true);
+                due = schedule.due(false, due).expect("a finer one");
+                assert_eq!(due, start + ms(expected), "{refresh:?}");
+                assert!(!schedule.is_refresh_due(due - ms(1)) && schedule.is_refresh_due(due));
+            }
+            schedule.take(false, due);
+            schedule.set_rough(false);
+            assert_eq!(schedule.due(false, due), (refresh == Refresh::Seldom).then_some(due + ms(1_000)));
         }
     }
 
