@@ -117,6 +117,8 @@ def check(crosspoint, eye, ear, recipe: Recipe, play, tail=1):
 
     def look() -> Sight:
         ear.until_silent()
+        # What was stopped before is gone within a frame, not at once.
+        eye.until_black()
         start, heard = eye.mark(), ear.mark()
         with play(crosspoint, recipe):
             if recipe.video:
@@ -151,6 +153,7 @@ def check_live(crosspoint, eye, ear, recipe: Recipe, play):
     count = 45
 
     def look() -> Sight:
+        eye.until_black()
         start, heard = eye.mark(), ear.mark()
         with play(crosspoint, recipe):
             eye.until_seen(recipe.numbers[:-count], start)

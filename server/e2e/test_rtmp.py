@@ -110,7 +110,11 @@ def test_first_picture_is_the_display_however_the_player_comes_in(crosspoint, st
     secure = way in ("rtmps", "main-tls")
     blocks = screen.draw(sum(way.encode()))
     url = f"{'rtmps' if secure else 'rtmp'}://{address}/live/screen?access_token=none"
-    pattern.assert_pixels(first_picture(url, *(["-tls_verify", "0"] if secure else [])), blocks)
+    options = ["-tls_verify", "0"] if secure else []
+    # A player may begin with a key frame that is 300 ms old, and get what followed with it: such a one is from before the drawing. By the
+    # second time it is older than that.
+    if not pattern.shows(first_picture(url, *options), blocks):
+        pattern.assert_pixels(first_picture(url, *options), blocks)
 
 
 @any_runtime
