@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 # How often a measurement is made anew on a machine that is too busy.
-ATTEMPTS = 4
+ATTEMPTS = 6
 # The part of the pictures that it costs a look at most.
 BUSY = 0.05
 # The part of the frames that may be torn: reads that our writes may overlap are counted, not prevented.

@@ -52,6 +52,7 @@ def look_at(crosspoint, camera, media: bytes, count: int, send=send_ahead, untol
     return camera.frames(start)
 
 
+@any_runtime
 def test_page_sees_every_frame_of_a_sender_ahead_of_real_time(crosspoint, camera, clips):
     media = clips.video(seconds=20)
     crosspoint.configure(SOCKET_VIDEO)
@@ -59,6 +60,7 @@ def test_page_sees_every_frame_of_a_sender_ahead_of_real_time(crosspoint, camera
     assert camera.check("size") == {"width": 1280, "height": 720}
 
 
+@any_runtime
 def test_page_sees_live_frames_that_arrive_with_jitter(crosspoint, camera, clips):
     media = clips.video(seconds=20)
     jitter = random.Random(2)

@@ -370,6 +370,7 @@ def test_udp_has_another_port_and_clients_are_told_of_ice_servers(peers, folder,
 
 
 @pytest.mark.skipif(os.getuid() != 0 or namespace.refusal() is not None, reason="lays a wire to a network namespace, as root")
+@any_runtime
 def test_viewer_behind_a_narrow_way_gets_a_smaller_picture_and_the_whole_one_again(browser, folder, env, screen):
     with contextlib.ExitStack() as ends:
         inside = Namespace(folder)
