@@ -139,6 +139,17 @@ fn viewer_that_saw_little_is_not_believed_that_little_fits() {
 }
 
 #[test]
+fn what_near_and_far_viewers_miss_is_sent_again() {
+    for (delay, least) in [(20, 594), (150, 570)] {
+        let link = Link { delay: ms(delay), jitter: ms(5), lost: 30, ..way(20_000_000) };
+        let mut show = Show::new(link, Some(BITRATE_BPS));
+        show.run(20);
+        show.world.run(ms(1_000));
+        assert!(show.got(H264) >= least, "{} of {} pictures, {delay} ms away", show.got(H264), show.frames);
+    }
+}
+
+#[test]
 fn large_picture_goes_in_bursts() {
     let mut show = Show::new(way(20_000_000), None);
     show.run(5);

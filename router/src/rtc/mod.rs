@@ -20,6 +20,7 @@ mod allowance;
 mod answer;
 mod clock;
 mod h264;
+mod history;
 mod ice_tcp;
 mod identity;
 mod offer;

@@ -315,7 +315,7 @@ impl Peer {
                 None
             }
             (Event::MediaAdded(media), Side::Viewer(viewer)) => {
-                viewer.handle_media(&self.rtc, &media);
+                viewer.handle_media(&mut self.rtc, &media);
                 None
             }
             (Event::MediaData(data), Side::Publisher(publisher)) => {
@@ -329,7 +329,7 @@ impl Peer {
             }
             (Event::KeyframeRequest(_), Side::Viewer(_)) => Some(PeerOutput::KeyWanted),
             (Event::EgressBitrateEstimate(estimate), Side::Viewer(viewer)) => viewer.handle_estimate(&estimate, now).map(PeerOutput::Able),
-            (Event::PeerStats(stats), Side::Viewer(viewer)) => viewer.handle_stats(&stats, now).map(PeerOutput::Able),
+            (Event::PeerStats(stats), Side::Viewer(viewer)) => viewer.handle_stats(&mut self.rtc, &stats, now).map(PeerOutput::Able),
             _ => None,
         }
     }

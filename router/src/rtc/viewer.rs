@@ -11,6 +11,7 @@ use str0m::stats::PeerStats;
 use str0m::{Input, Rtc, RtcConfig};
 
 use super::allowance::Allowance;
+use super::history::History;
 use super::{Clock, Offer, Payload};
 use crate::broadcast::{Media, Unit};
 
@@ -25,6 +26,7 @@ pub(super) struct Viewer {
     /// The most bits a second that there are for it.
     bitrate_bps: u32,
     clock: Clock,
+    history: History,
     allowance: Allowance,
     waiting: VecDeque<Waiting>,
     /// When the next burst may go.
@@ -97,6 +99,7 @@ impl Viewer {
             audio: None,
             bitrate_bps,
             clock,
+            history: History::new(bitrate_bps),
             allowance: Allowance::default(),
             waiting: VecDeque::new(),
             gate: None,
@@ -127,13 +130,12 @@ impl Viewer {
             .set_rtp_mode(true)
             .set_rtcp_report_interval_audio(REPORT_EVERY)
             .set_rtcp_report_interval_video(REPORT_EVERY)
-            .set_send_buffer_video(RESENDABLE_PACKETS)
             .set_stats_interval(Some(ESTIMATE_EVERY))
             // Most ways carry it all; one that does not says so in a round trip or two.
             .enable_bwe(Some(Bitrate::bps(u64::from(bitrate_bps))))
     }
 
-    pub(super) fn handle_media(&mut self, rtc: &Rtc, media: &MediaAdded) {
+    pub(super) fn handle_media(&mut self, rtc: &mut Rtc, media: &MediaAdded) {
         if !media.direction.is_sending() {
             return;
         }
@@ -143,6 +145,15 @@ impl Viewer {
         };
         if track.is_none() {
             *track = Track::of(rtc, media);
+            self.keep(rtc);
+        }
+    }
+
+    /// Has as many packets of pictures kept as there should be.
+    fn keep(&self, rtc: &mut Rtc) {
+        let Some(video) = &self.video else { return };
+        if let Some(stream) = rtc.direct_api().stream_tx_by_mid(video.mid, None) {
+            self.history.apply(stream);
         }
     }
 
@@ -166,7 +177,12 @@ impl Viewer {
     }
 
     /// Takes what was measured by now; says what there is of it for pictures, if that is news.
-    pub(super) fn handle_stats(&mut self, stats: &PeerStats, now: Instant) -> Option<u32> {
+    pub(super) fn handle_stats(&mut self, rtc: &mut Rtc, stats: &PeerStats, now: Instant) -> Option<u32> {
+        // That of its feedback would include how long the viewer waits before it gives some.
+        let round_trip = stats.selected_candidate_pair.as_ref().and_then(|pair| pair.current_round_trip_time);
+        if round_trip.is_some_and(|round_trip| self.history.handle_round_trip(round_trip)) {
+            self.keep(rtc);
+        }
         stats.bwe_tx.filter(|_| self.estimating).and_then(|estimate| self.take_estimate(estimate, now))
     }
 
@@ -336,9 +352,6 @@ const REPORT_EVERY: Duration = Duration::from_millis(500);
 
 /// How old an estimate may be: peers give feedback as often.
 const ESTIMATE_EVERY: Duration = Duration::from_millis(100);
-
-/// Packets that are kept to be sent again: 0.7 s of 3 Mbit/s, or a key frame of 280 kB. Their payloads are shared with all viewers.
-const RESENDABLE_PACKETS: usize = 256;
 
 /// Packets of pictures that go at once: a picture of 35 kB, larger than any at 3 Mbit/s but key frames.
 const BURST_PACKETS: usize = 32;
