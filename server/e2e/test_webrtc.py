@@ -1,10 +1,14 @@
 """WebRTC both ways, with peers that are not ours: Chromium and aiortc."""
 
+import base64
 import contextlib
+import hmac
 import itertools
 import os
+import re
 import statistics
 import subprocess
+import time
 
 import chromium
 import media
@@ -353,7 +357,8 @@ def test_chromium_views_over_the_one_tcp_port(playwright, folder, env, display, 
 
 
 def test_udp_has_another_port_and_clients_are_told_of_ice_servers(peers, folder, env, screen):
-    flags = ["--webrtc-udp-port", "0", "--ice-server", "stun:stun.example:3478", "--ice-server", "turn:turn.example me secret"]
+    servers = ["stun:stun.example:3478", "turn:turn.example me secret", "turns:turn.example"]
+    flags = ["--webrtc-udp-port", "0", "--turn-secret", "north", *(word for server in servers for word in ("--ice-server", server))]
     crosspoint = Crosspoint(folder / "port", "auto", env, flags=flags)
     with contextlib.ExitStack() as ends:
         ends.callback(crosspoint.end)
@@ -362,7 +367,11 @@ def test_udp_has_another_port_and_clients_are_told_of_ice_servers(peers, folder,
         peer.receive("video")
         peer.connect_bare(crosspoint, "/whep/screen")
         user = '; username="me"; credential="secret"; credential-type="password"'
-        assert peer.links == ['<stun:stun.example:3478>; rel="ice-server"', f'<turn:turn.example>; rel="ice-server"{user}']
+        *fixed, made = peer.links
+        assert fixed == ['<stun:stun.example:3478>; rel="ice-server"', f'<turn:turn.example>; rel="ice-server"{user}']
+        name, password = re.fullmatch(r'<turns:turn.example>; rel="ice-server"; username="(.*?)"; credential="(.*?)"; .*', made).groups()
+        assert 86_000 < int(name.removesuffix(":crosspoint")) - time.time() < 86_401
+        assert base64.b64decode(password) == hmac.digest(b"north", name.encode(), "sha1")
         draw_until(screen, lambda: len(peer.pictures) > 2, "pictures")
         offered = [line.split() for line in peer.pc.remoteDescription.sdp.splitlines() if line.startswith("a=candidate:")]
         ports = {int(port) for _, _, protocol, _, _, port, *_ in offered if protocol.lower() == "udp"}

@@ -1,6 +1,5 @@
 //! The command line and its environment twins, parsed into types that cannot be wrong.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -9,6 +8,12 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use crosspoint_ffi::VideoFormat;
 use crosspoint_ffi::av::Preset;
+use crosspoint_router::rtc::TurnSecret;
+
+mod ice;
+
+pub use self::ice::IceServer;
+use self::ice::parse_turn_secret;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -62,9 +67,14 @@ pub struct Config {
     /// The UDP port for WebRTC; port 0 picks one [default: that of --listen].
     #[arg(long, env = "CROSSPOINT_WEBRTC_UDP_PORT", value_name = "PORT", conflicts_with = "no_udp")]
     pub webrtc_udp_port: Option<u16>,
-    /// A STUN or TURN server that WHIP and WHEP clients are told of, with user name and password behind spaces if it needs them. Repeatable.
+    /// A STUN or TURN server that WHIP and WHEP clients are told of, a TURN server with user name and password behind spaces unless there
+    /// is a --turn-secret. Repeatable.
     #[arg(long, env = "CROSSPOINT_ICE_SERVER", value_name = "URL[ USER PASSWORD]", value_delimiter = ',')]
     pub ice_server: Vec<IceServer>,
+    /// The secret shared with the TURN servers that are named without a password (coturn's static-auth-secret): clients get one that is good
+    /// for a day.
+    #[arg(long, env = "CROSSPOINT_TURN_SECRET", value_name = "SECRET", hide_env_values = true, value_parser = parse_turn_secret)]
+    pub turn_secret: Option<TurnSecret>,
     /// Another address that leads here, for WebRTC, with a port if it is another. Repeatable.
     #[arg(long, env = "CROSSPOINT_ADVERTISE", value_name = "IP[:PORT]", value_delimiter = ',')]
     pub advertise: Vec<Advertised>,
@@ -203,10 +213,6 @@ pub struct Advertised {
     port: Option<u16>,
 }
 
-/// A server that helps peers to reach each other, as the value of a `Link` header (draft-ietf-wish-whep-04, 4.4).
-#[derive(Clone, Eq, PartialEq)]
-pub struct IceServer(String);
-
 /// A host name in lower case without a port, or `*`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HostName(String);
@@ -228,10 +234,14 @@ impl Cli {
     /// Checks what no flag can say of itself.
     ///
     /// # Errors
-    /// When the highest bit rate is below the average.
+    /// When the highest bit rate is below the average, and when a TURN server has no password.
     pub fn checked(self) -> Result<Self, clap::Error> {
         if self.config.max_bitrate() < self.config.bitrate {
             let message = "--max-bitrate is below --bitrate, and an average is never above its maximum";
+            return Err(Self::command().error(ErrorKind::ValueValidation, message));
+        }
+        if self.config.turn_secret.is_none() && self.config.ice_server.iter().any(IceServer::needs_secret) {
+            let message = "a TURN server has no password: give --ice-server 'turn:HOST USER PASSWORD', or --turn-secret";
             return Err(Self::command().error(ErrorKind::ValueValidation, message));
         }
         Ok(self)
@@ -338,43 +348,6 @@ impl FromStr for Advertised {
         }
         let ip = text.parse().map_err(|_| "an advertised address is like 192.0.2.1, 192.0.2.1:444 or [2001:db8::1]:444".to_owned())?;
         Ok(Self { ip, port: None })
-    }
-}
-
-impl IceServer {
-    /// The value of the header.
-    #[must_use]
-    pub fn as_link(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for IceServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // There may be a password in it.
-        f.write_str("IceServer")
-    }
-}
-
-impl FromStr for IceServer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || Err("an ice server is like stun:stun.example:3478 or 'turn:turn.example?transport=udp USER PASSWORD'".to_owned());
-        // What could end a quoted string or a header has no place in one.
-        let plain = |word: &str| word.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'<' | b'>'));
-        let words: Vec<&str> = text.split_ascii_whitespace().collect();
-        if !words.iter().all(|word| plain(word)) {
-            return wrong();
-        }
-        let Some((scheme, rest)) = words.first().and_then(|url| url.split_once(':')) else { return wrong() };
-        match (scheme, &words[..]) {
-            ("stun" | "stuns", [url]) if !rest.is_empty() => Ok(Self(format!("<{url}>; rel=\"ice-server\""))),
-            ("turn" | "turns", [url, user, password]) if !rest.is_empty() => Ok(Self(format!(
-                "<{url}>; rel=\"ice-server\"; username=\"{user}\"; credential=\"{password}\"; credential-type=\"password\""
-            ))),
-            _ => wrong(),
-        }
     }
 }
 

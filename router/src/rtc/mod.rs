@@ -28,6 +28,7 @@ mod peer;
 mod peers;
 mod publisher;
 mod table;
+mod turn;
 mod viewer;
 mod vp8;
 
@@ -39,6 +40,7 @@ pub use offer::{BadOffer, Offer};
 pub use peer::{Datagram, Negotiated, Peer, PeerOutput, Role};
 pub use peers::{Full, PeerId, Peers, PeersLimits};
 pub use str0m::net::Protocol;
+pub use turn::{TurnLogin, TurnSecret};
 pub use vp8::packetize_vp8;
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crosspoint_router::control::{
     InputSpec, InputStats, InputStatus, Inputs, Refusal, StreamId, StreamMode, StreamSpec, StreamStatus, Streams, TrackChange, VideoSource,
 };
 use crosspoint_router::ingest::FeedFormat;
+use crosspoint_router::rtc::TurnSecret;
 use tokio::sync::{Mutex, oneshot};
 
 use crate::Error;
@@ -51,6 +52,7 @@ struct Inner {
     pushes: RefCell<BTreeMap<StreamId, Push>>,
     rtc: Rtc,
     ice_servers: Vec<IceServer>,
+    turn_secret: Option<TurnSecret>,
     sessions: Sessions,
     media: Media,
     pulls: Pulls,
@@ -72,6 +74,7 @@ impl App {
             sessions: Sessions::default(),
             shutdown,
             ice_servers: config.ice_server.clone(),
+            turn_secret: config.turn_secret.clone(),
             camera_file: config.camera.file().map(Path::to_owned),
             camera_device: config.camera.device().to_owned(),
             inputs: RefCell::new(Inputs::new(config.canvas)),

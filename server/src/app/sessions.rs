@@ -3,13 +3,13 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
+use std::time::SystemTime;
 
 use crosspoint_router::control::{Refusal, RefusalKind, StreamId};
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::sync::mpsc;
 
 use super::App;
-use crate::config::IceServer;
 
 /// A session's name, which nobody guesses: whoever knows it may end the session.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -57,9 +57,10 @@ impl fmt::Display for SessionToken {
 }
 
 impl App {
-    /// The servers that WHIP and WHEP clients are told of.
-    pub(crate) fn ice_servers(&self) -> &[IceServer] {
-        &self.0.ice_servers
+    /// The servers that WHIP and WHEP clients are told of, as values of `Link` headers.
+    pub(crate) fn ice_links(&self, now: SystemTime) -> Vec<String> {
+        let login = self.0.turn_secret.as_ref().map(|secret| secret.login(now));
+        self.0.ice_servers.iter().map(|server| server.to_link(login.as_ref())).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The calls of WebRTC: offers as JSON, and WHIP (RFC 9725) and WHEP (draft 04), which take them as they are.
 
+use std::time::SystemTime;
+
 use crosspoint_router::control::StreamId;
 use crosspoint_router::rtc::Offer;
 use hyper::body::Incoming;
@@ -119,8 +121,8 @@ fn created(app: &App, location: &str, token: &SessionToken, sdp: String) -> Resp
     headers.insert(header::ETAG, value(&etag(token)));
     headers.insert("accept-patch", HeaderValue::from_static(TRICKLE));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("location, etag, accept-patch, link"));
-    for server in app.ice_servers() {
-        headers.append(header::LINK, HeaderValue::try_from(server.as_link()).expect("checked when it was parsed"));
+    for link in app.ice_links(SystemTime::now()) {
+        headers.append(header::LINK, HeaderValue::try_from(link).expect("checked when it was parsed"));
     }
     response
 }
