@@ -26,6 +26,7 @@ mod identity;
 mod offer;
 mod peer;
 mod peers;
+mod placement;
 mod publisher;
 mod table;
 mod turn;

@@ -8,6 +8,8 @@ use str0m::format::Codec as RtcCodec;
 use str0m::media::{KeyframeRequestKind, MediaAdded, MediaData, MediaKind, Mid, Rid};
 use str0m::{Rtc, RtcConfig};
 
+use super::placement::{Placement, align};
+
 /// The tracks that a publisher sends: one of pictures, one of sound.
 #[derive(Debug)]
 pub(super) struct Publisher {
@@ -25,8 +27,7 @@ struct Track {
     mid: Mid,
     /// Of several renditions the first that is heard.
     rid: Option<Option<Rid>>,
-    /// The RTP time of its first unit, and when that came.
-    anchor: Option<(u64, MediaTime)>,
+    placement: Placement,
 }
 
 impl Publisher {
@@ -57,14 +58,13 @@ impl Publisher {
             MediaKind::Video => &mut self.video,
         };
         // What else of the kind there may be is nobody's.
-        track.get_or_insert(Track { mid: media.mid, rid: None, anchor: None });
+        track.get_or_insert(Track { mid: media.mid, rid: None, placement: Placement::default() });
     }
 
     /// Takes the next access unit; says whether pictures were lost before it.
     pub(super) fn handle_data(&mut self, data: &MediaData, now: Instant) -> bool {
         let Some(codec) = codec(data.params.spec().codec) else { return false };
-        let tracks = [&mut self.video, &mut self.audio].into_iter().flatten();
-        let Some(track) = tracks.into_iter().find(|track| track.mid == data.mid) else { return false };
+        let Some(track) = self.track(data.mid) else { return false };
         if *track.rid.get_or_insert(data.rid) != data.rid || data.data.is_empty() {
             return false;
         }
@@ -73,7 +73,7 @@ impl Publisher {
         if codec.is_video() {
             self.key_wanted = lost || self.key_wanted && !key;
         }
-        let pts = Some(track.place(data, now - self.start));
+        let pts = self.place(data, now);
         let packet = Packet { codec, data: Payload::copy_from_slice(&data.data), pts, dts: None, key, arrival: now, parameters: None };
         self.packets.push_back(packet);
         lost
@@ -106,14 +106,23 @@ impl Publisher {
             let _ = writer.request_keyframe(rid, KeyframeRequestKind::Pli);
         }
     }
-}
 
-impl Track {
-    /// Where a unit is on the peer's timeline. Both tracks count from random numbers: each begins where its first unit came.
-    fn place(&mut self, data: &MediaData, since_start: Duration) -> MediaTime {
-        let (first, at) = *self.anchor.get_or_insert_with(|| (data.time.numer(), since_start.into()));
-        let ticks = data.time.numer().wrapping_sub(first).cast_signed();
-        at + MediaTime::from_ticks(ticks, data.time.denom())
+    /// Where a unit is on the timeline of both tracks.
+    fn place(&mut self, data: &MediaData, now: Instant) -> Option<MediaTime> {
+        let since_start = now - self.start;
+        let placement = &mut self.track(data.mid)?.placement;
+        let at = placement.place(data, since_start);
+        if placement.handle_report(data, at)
+            && let (Some(video), Some(audio)) = (&mut self.video, &mut self.audio)
+            && align(&mut video.placement, &mut audio.placement)
+        {
+            return Some(self.track(data.mid)?.placement.place(data, since_start));
+        }
+        Some(at)
+    }
+
+    fn track(&mut self, mid: Mid) -> Option<&mut Track> {
+        [&mut self.video, &mut self.audio].into_iter().flatten().find(|track| track.mid == mid)
     }
 }
 

@@ -67,6 +67,8 @@ pub(super) struct World {
     /// Where the client's datagrams seem to come from: a NAT's address.
     pub(super) seen_at: SocketAddr,
     pub(super) mids: HashMap<MediaKind, Mid>,
+    /// The RTP time at which the client's clock of a kind began; 0 where none is named.
+    pub(super) first_ticks: HashMap<MediaKind, u64>,
     client_due: Instant,
     random: u64,
     /// When a narrow link has carried all it was given.
@@ -130,6 +132,7 @@ impl World {
             link,
             seen_at: CLIENT,
             mids,
+            first_ticks: HashMap::new(),
             client_due: now,
             random: 7,
             link_free: now,
@@ -180,8 +183,13 @@ impl World {
 
     /// The client sends an access unit.
     pub(super) fn publish(&mut self, kind: MediaKind, key: bool, size: usize) {
+        self.publish_captured(kind, key, size, self.now);
+    }
+
+    /// The client sends an access unit of what it captured a while ago.
+    pub(super) fn publish_captured(&mut self, kind: MediaKind, key: bool, size: usize, captured: Instant) {
         let Some(&mid) = self.mids.get(&kind) else { return };
-        let since = self.now - self.start;
+        let since = captured - self.start;
         let Some(writer) = self.client.writer(mid) else { return };
         let wanted = match kind {
             MediaKind::Audio => str0m::format::Codec::Opus,
@@ -192,8 +200,9 @@ impl World {
         let mut bytes = vec![0x55; size];
         // RFC 6386, 9.1: the lowest bit of a frame tells whether it refers to another.
         bytes[0] = u8::from(!key);
-        let time = RtpTime::new((since.as_nanos() * u128::from(rate.get()) / 1_000_000_000) as u64, rate);
-        writer.write(payload_type, self.now, time, bytes).expect("a track that sends");
+        let first = self.first_ticks.get(&kind).copied().unwrap_or_default();
+        let time = RtpTime::new(first + (since.as_nanos() * u128::from(rate.get()) / 1_000_000_000) as u64, rate);
+        writer.write(payload_type, captured, time, bytes).expect("a track that sends");
         self.client.handle_input(Input::Timeout(self.now)).expect("a client that works");
         self.drain();
     }
