@@ -3,7 +3,7 @@
 //! The number is written twice, in a strip at the top and one at the bottom, so that a picture that was overwritten while it was read
 //! shows: its strips disagree. A strip is 32 cells wide: 24 bits of the number and 8 of its CRC, most significant first. Each cell is
 //! drawn light over dark for 1 and dark over light for 0, so that a reader compares a cell only with itself and needs no threshold. The
-//! reader is `camera_latency/page/code.js`; the tests hold it against this.
+//! reader is `page/code.js`; the tests hold it against this.
 
 use crosspoint_ffi::I420Mut;
 
@@ -64,7 +64,7 @@ mod tests {
 
     /// What the page's reader makes of packed I420 pictures: the number in the top strip and the one in the bottom strip of each.
     fn read_back(pictures: &[Vec<u8>]) -> Vec<[Option<u32>; 2]> {
-        let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/camera_latency/page/code.js");
+        let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/page/code.js");
         let script = format!(
             "import fs from 'node:fs'; import {{ readCode, stripRows }} from 'file://{}';
              const [width, height] = [{WIDTH}, {HEIGHT}], rows = stripRows(height), bytes = width * height * 3 / 2;

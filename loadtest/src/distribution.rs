@@ -17,6 +17,8 @@ pub(crate) struct Summary {
     pub(crate) p50: f64,
     /// The 90th percentile.
     pub(crate) p90: f64,
+    /// The 95th percentile.
+    pub(crate) p95: f64,
     /// The 99th percentile.
     pub(crate) p99: f64,
     /// The largest.
@@ -42,6 +44,7 @@ impl Distribution {
             mean: self.mean()?,
             p50: self.percentile(50.0)?,
             p90: self.percentile(90.0)?,
+            p95: self.percentile(95.0)?,
             p99: self.percentile(99.0)?,
             max: *self.0.last()?,
         })
@@ -79,7 +82,7 @@ mod tests {
     #[test]
     fn summary_of_a_ramp() {
         let summary = (1..=1_000).map(f64::from).collect::<Distribution>().summary();
-        assert_eq!(summary, Some(Summary { count: 1_000, mean: 500.5, p50: 500.0, p90: 900.0, p99: 990.0, max: 1_000.0 }));
+        assert_eq!(summary, Some(Summary { count: 1_000, mean: 500.5, p50: 500.0, p90: 900.0, p95: 950.0, p99: 990.0, max: 1_000.0 }));
         assert_eq!(Distribution::default().summary(), None);
     }
 }

@@ -9,9 +9,10 @@
 //! | [`fanout`] | publisher → relay → hundreds of viewers, beside other relays |
 //! | [`fanout::rtc`] | display → hundreds of WebRTC viewers |
 //! | [`clip`], [`publish`] | the frames that are sent, and sending them in real time |
-//! | [`chromium`], [`crosspoint`], [`process`], [`scratch`] | what is started and written, and that it goes |
+//! | [`chromium`], [`crosspoint`], [`display`], [`process`], [`scratch`] | what is started and written, and that it goes |
 //! | [`client`], [`socket`] | HTTP and WebSocket to a router |
-//! | [`clock`], [`code`], [`distribution`] | time, numbers in pixels, percentiles |
+//! | [`clock`], [`code`], [`distribution`], [`usage`], [`wait`] | time, numbers in pixels, percentiles, processor time, waiting |
+//! | [`page`], [`sight`] | a page that looks at numbered pictures, and which it saw |
 //! | [`limit`], [`machine`], [`report`] | what a figure is held against, what it was measured on, and how it goes out |
 //!
 //! Exit code: 0 when the given limits held, 1 when one was broken, 2 when nothing could be measured.
@@ -25,15 +26,20 @@ mod clip;
 mod clock;
 mod code;
 mod crosspoint;
+mod display;
 mod distribution;
 mod fanout;
 mod limit;
 mod machine;
+mod page;
 mod process;
 mod publish;
 mod report;
 mod scratch;
+mod sight;
 mod socket;
+mod usage;
+mod wait;
 
 use std::io::Write as _;
 use std::process::ExitCode;

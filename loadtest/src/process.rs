@@ -1,5 +1,6 @@
 //! Processes that end with the run.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -48,6 +49,17 @@ impl Process {
             .spawn()
             .with_context(|| format!("starting {}", program.display()))?;
         Ok(Self { name, child })
+    }
+
+    /// Starts the program and the arguments that `words` are, on the processor `core` alone if one is named.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub(crate) fn launch(name: &'static str, words: Vec<OsString>, core: Option<&str>, log: &Path) -> Result<Self> {
+        let pin = core.map(|core| ["taskset", "-c", core].map(OsString::from)).into_iter().flatten();
+        let words: Vec<OsString> = pin.chain(words).collect();
+        let (program, arguments) = words.split_first().context("a process has a program")?;
+        Self::start(name, Path::new(program), arguments, log)
     }
 
     /// Fails when it has ended, with the end of what it said in `log`.

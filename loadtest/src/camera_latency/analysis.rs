@@ -1,44 +1,12 @@
-//! From times to figures: which frames were seen, how old they were, and where the time went.
+//! From times to figures: how old frames were, and where the time went.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::page::Sighting;
 use crate::distribution::{Distribution, Summary};
 use crate::publish::Sent;
-
-/// What one view of the browser saw of the frames that count.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Seen {
-    /// Frames that count.
-    pub(crate) sent: usize,
-    /// Of those, frames seen whole: top and bottom agreed.
-    pub(crate) seen: usize,
-    /// `seen` of `sent`.
-    pub(crate) percent: f64,
-    /// Times that a frame was seen again.
-    pub(crate) again: usize,
-    /// Times that an older frame came after a newer one.
-    pub(crate) out_of_order: usize,
-    /// Pictures whose top and bottom were of different frames.
-    pub(crate) torn: usize,
-    /// Pictures with a strip that could not be read.
-    pub(crate) unreadable: usize,
-    /// From one picture to the next, mean, in milliseconds.
-    pub(crate) period_ms: Option<f64>,
-}
-
-/// Frames by number: when each was first seen whole, and the account of it.
-#[derive(Debug)]
-pub(crate) struct Sight {
-    /// When; nothing for those never seen.
-    pub(crate) first_ms: Vec<Option<f64>>,
-    /// The account of the frames that count.
-    pub(crate) seen: Seen,
-    /// The pictures looked at, from the first that counts to the last.
-    pictures: usize,
-}
+use crate::sight::{Sight, percent, period_ms};
 
 /// One frame on its way; nothing where it was not seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,55 +42,6 @@ pub(crate) struct Parts {
     pub(crate) sent_to_visible: Option<Summary>,
 }
 
-impl Sight {
-    /// Goes through what one view saw of `sent` frames, of which the first `warm_up` do not count.
-    pub(crate) fn of(sightings: &[Sighting], sent: usize, warm_up: usize) -> Self {
-        let mut first_ms = vec![None; sent];
-        let mut seen = Seen {
-            sent: sent.saturating_sub(warm_up),
-            seen: 0,
-            percent: 0.0,
-            again: 0,
-            out_of_order: 0,
-            torn: 0,
-            unreadable: 0,
-            period_ms: None,
-        };
-        let number = |strip: Option<u32>| strip.map(|number| number as usize).filter(|number| *number < sent);
-        // Before the first frame the camera is black, after the last it may be again: neither is unreadable.
-        let counts = |sighting: &Sighting| [sighting.top, sighting.bottom].into_iter().flatten().any(|strip| strip as usize >= warm_up);
-        let start = sightings.iter().position(counts).unwrap_or(sightings.len());
-        let end = sightings.iter().rposition(counts).map_or(start, |last| last + 1);
-        let mut newest = None;
-        for sighting in &sightings[start..end] {
-            let (Some(top), Some(bottom)) = (number(sighting.top), number(sighting.bottom)) else {
-                seen.unreadable += 1;
-                continue;
-            };
-            if top != bottom {
-                seen.torn += 1;
-                continue;
-            }
-            seen.out_of_order += usize::from(newest.is_some_and(|newest| top < newest));
-            newest = newest.max(Some(top));
-            match &mut first_ms[top] {
-                Some(_) => seen.again += 1,
-                first => *first = Some(sighting.at_ms),
-            }
-        }
-        seen.seen = first_ms.iter().skip(warm_up).flatten().count();
-        seen.percent = percent(seen.seen, seen.sent);
-        seen.period_ms = period_ms(&sightings[start..end].iter().map(|sighting| sighting.at_ms).collect::<Vec<_>>());
-        Self { first_ms, seen, pictures: end - start }
-    }
-
-    /// Pictures that were not one whole frame, of all that were looked at. A tear through a strip makes it unreadable, so those count.
-    pub(crate) fn torn_percent(&self) -> f64 {
-        let broken = self.seen.torn + self.seen.unreadable;
-        percent(broken, self.pictures)
-    }
-}
-
 /// Follows each frame of `sent` through the `reads` of the camera file to what the worker and the `<video>` element saw.
 ///
 /// The read that brought a frame is taken to be the last one before the script had it. That holds while the browser takes less than a
@@ -130,7 +49,7 @@ impl Sight {
 /// thread that watches them sleeps are told once: a frame whose read is so lost, because the last one known is older than the frame,
 /// counts for the whole way only.
 pub(crate) fn follow(sent: &[Sent], reads: &[f64], worker: Option<&Sight>, video: Option<&Sight>) -> Vec<Frame> {
-    let seen = |sight: Option<&Sight>, number: usize| sight.and_then(|sight| sight.first_ms.get(number).copied().flatten());
+    let seen = |sight: Option<&Sight>, number: usize| Some(sight?.first(number)?.at_ms);
     let read_before = |time: f64| reads[..reads.partition_point(|read| *read <= time)].last().copied();
     let frame = |(number, sent): (usize, &Sent)| {
         let page_ms = seen(worker, number);
@@ -181,19 +100,10 @@ pub(crate) fn reader_period_ms(reads: &[f64], sent: &[Sent]) -> Option<f64> {
     period_ms(&reads.iter().copied().filter(|read| while_sent.contains(read)).collect::<Vec<_>>())
 }
 
-/// The mean distance of `times`.
-fn period_ms(times: &[f64]) -> Option<f64> {
-    let (first, last) = (times.first()?, times.last()?);
-    (times.len() > 1).then(|| (last - first) / (times.len() - 1) as f64)
-}
-
-fn percent(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page::Sighting;
 
     fn whole(number: u32, at_ms: f64) -> Sighting {
         Sighting { top: Some(number), bottom: Some(number), at_ms }
@@ -201,38 +111,6 @@ mod tests {
 
     fn sent(count: u32) -> Vec<Sent> {
         (0..count).map(|number| f64::from(number) * 10.0).map(|at_ms| Sent { due_ms: at_ms, at_ms }).collect()
-    }
-
-    #[test]
-    fn every_kind_of_sighting_is_counted() {
-        let black = Sighting { top: None, bottom: None, at_ms: 0.0 };
-        let torn = Sighting { top: Some(4), bottom: Some(3), at_ms: 45.0 };
-        let half = Sighting { top: Some(5), bottom: None, at_ms: 55.0 };
-        let sightings = [
-            black,
-            whole(0, 5.0),
-            whole(1, 15.0),
-            whole(2, 25.0),
-            whole(2, 26.0),
-            whole(3, 35.0),
-            torn,
-            half,
-            whole(5, 56.0),
-            whole(4, 65.0),
-            black,
-        ];
-        let sight = Sight::of(&sightings, 7, 1);
-        let expected =
-            Seen { sent: 6, seen: 5, percent: 500.0 / 6.0, again: 1, out_of_order: 1, torn: 1, unreadable: 1, period_ms: Some(50.0 / 7.0) };
-        assert_eq!(sight.seen, expected);
-        assert_eq!(sight.first_ms, [None, Some(15.0), Some(25.0), Some(35.0), Some(65.0), Some(56.0), None]);
-        assert_eq!(sight.torn_percent(), 25.0);
-    }
-
-    #[test]
-    fn numbers_never_sent_are_not_seen() {
-        let sight = Sight::of(&[whole(0, 1.0), whole(9, 2.0), whole(1, 3.0)], 2, 0);
-        assert_eq!((sight.seen.seen, sight.seen.unreadable), (2, 1));
     }
 
     #[test]

@@ -7,24 +7,20 @@
 //! ```
 
 mod analysis;
-mod page;
 mod reads;
 mod report;
-mod usage;
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use self::analysis::{Parts, Sight, follow, passed_by_percent, reader_period_ms, write_csv};
-use self::page::{Account, Page};
+use self::analysis::{Parts, follow, passed_by_percent, reader_period_ms, write_csv};
 use self::reads::ReadWatch;
-use self::report::{ClipReport, Cpu, Report, ServerReport, ViewReport};
-use self::usage::Usage;
+use self::report::{ClipReport, Report, ServerReport, ViewReport};
 use crate::chromium::Chromium;
 use crate::cli::{CameraLatency, CameraLatencyLimits, Phase, Visible};
 use crate::clip::Clip;
@@ -32,8 +28,12 @@ use crate::clock::Clock;
 use crate::crosspoint::{Crosspoint, write_wrapper};
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::page::{Account, Page, Scripts, Sightings};
 use crate::publish::{Sent, publish};
+use crate::report::note;
 use crate::scratch;
+use crate::sight::Sight;
+use crate::usage::{Cpu, Usage};
 
 /// Measures, prints the report, and says whether the limits held.
 ///
@@ -57,7 +57,7 @@ async fn measure(options: &CameraLatency) -> Result<Report> {
     };
     let camera = configure(&crosspoint, options).await?;
     let reads = camera.as_deref().and_then(|camera| ReadWatch::start(camera, clock).ok());
-    let page = Page::serve(&wanted(options), clock).await?;
+    let page = Page::serve(SCRIPTS, clock).await?;
     let mut chromium = open_page(options, &page, camera.as_deref())?;
     let live = page.wait("frames from the camera", OPEN, |account| watched(options, account).iter().all(|view| view.is_live())).await;
     // What ended says more than what did not come.
@@ -169,7 +169,7 @@ fn open_page(options: &CameraLatency, page: &Page, camera: Option<&Path>) -> Res
             write_wrapper(&options.crosspoint, camera, &wrapper).map(|()| wrapper)
         })
         .transpose()?;
-    Chromium::start(&options.chromium, folder, wrapper.as_deref(), page.url())
+    Chromium::start(&options.chromium, folder, wrapper.as_deref(), &page.url(&wanted(options)))
 }
 
 async fn send(crosspoint: &Crosspoint, clip: Clip, options: &CameraLatency, clock: Clock) -> Result<Vec<Sent>> {
@@ -233,7 +233,7 @@ fn visible(options: &CameraLatency) -> bool {
 }
 
 /// The views of the browser that are measured.
-fn watched<'a>(options: &CameraLatency, account: &'a Account) -> Vec<&'a page::Sightings> {
+fn watched<'a>(options: &CameraLatency, account: &'a Account) -> Vec<&'a Sightings> {
     let views = [(in_page(options), &account.worker), (visible(options), &account.video)];
     views.into_iter().filter(|(watched, _)| *watched).map(|(_, view)| view).collect()
 }
@@ -243,12 +243,7 @@ fn warm_up(options: &CameraLatency) -> usize {
     (options.format.frame_rate() * WARM_UP_SECONDS) as usize
 }
 
-/// Says what happens now, to whoever watches.
-fn note(what: &str) {
-    // Nobody may be watching.
-    let _ = writeln!(std::io::stderr(), "loadtest: {what}");
-}
-
+const SCRIPTS: Scripts = &[("/page.js", include_str!("page.js")), ("/reader.js", include_str!("reader.js"))];
 /// Sent before what counts: the decoder and the browser find their pace.
 const WARM_UP_SECONDS: u32 = 1;
 /// A cold browser on a busy machine.

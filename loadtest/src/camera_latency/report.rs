@@ -1,14 +1,16 @@
 //! What a run found, for people and for machines.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::analysis::{Parts, Seen};
-use crate::distribution::Summary;
+use super::analysis::Parts;
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::report::{PERCENTILES, number, percentiles, write_row};
+use crate::sight::Seen;
+use crate::usage::Cpu;
 
 /// The report of one run. Times are in milliseconds.
 #[derive(Debug, Serialize)]
@@ -70,15 +72,6 @@ pub(crate) struct ServerReport {
     pub(crate) p99_ms: Option<f64>,
     /// All of its `stats`.
     pub(crate) stats: Value,
-}
-
-/// Percent of one processor.
-#[derive(Debug, Serialize)]
-pub(crate) struct Cpu {
-    /// Nothing for a router that was not started here.
-    pub(crate) crosspoint: Option<f64>,
-    pub(crate) generator: f64,
-    pub(crate) browser: f64,
 }
 
 impl Report {
@@ -145,7 +138,7 @@ impl Report {
 
     fn write_parts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_row(f, "\nwhere the time goes, ms", PERCENTILES.map(str::to_owned))?;
-        let server = [self.server.p50_ms, None, self.server.p99_ms, None, None].map(number);
+        let server = [self.server.p50_ms, None, None, self.server.p99_ms, None, None].map(number);
         write_row(f, "router, by its own count", server)?;
         match self.parts_ms.wait {
             Some(_) => write_row(f, "wait for the reader's timer", percentiles(self.parts_ms.wait))?,
@@ -184,33 +177,13 @@ impl Report {
     }
 }
 
-fn write_row<const N: usize>(f: &mut fmt::Formatter<'_>, name: &str, cells: [String; N]) -> fmt::Result {
-    // An empty line before a table is part of its head's name.
-    let (gap, name) = name.strip_prefix('\n').map_or(("", name), |name| ("\n", name));
-    let mut line = format!("{gap}{name:<28}");
-    cells.iter().try_for_each(|cell| write!(line, "{cell:>11}"))?;
-    writeln!(f, "{line}")
-}
-
-fn percentiles(summary: Option<Summary>) -> [String; 5] {
-    match summary {
-        Some(Summary { p50, p90, p99, max, mean, count: _ }) => [p50, p90, p99, max, mean].map(|value| format!("{value:.1}")),
-        None => PERCENTILES.map(|_| "–".to_owned()),
-    }
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.1}"))
-}
-
-const PERCENTILES: [&str; 5] = ["p50", "p90", "p99", "max", "mean"];
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distribution::Summary;
 
     fn report() -> Report {
-        let summary = Summary { count: 570, mean: 21.5, p50: 20.0, p90: 33.0, p99: 38.0, max: 51.25 };
+        let summary = Summary { count: 570, mean: 21.5, p50: 20.0, p90: 33.0, p95: 36.0, p99: 38.0, max: 51.25 };
         let frames = Seen { sent: 600, seen: 594, percent: 99.0, again: 3, out_of_order: 0, torn: 2, unreadable: 1, period_ms: Some(33.3) };
         Report {
             machine: Machine {
@@ -250,10 +223,10 @@ mod tests {
         let row =
             |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap_or_default().split_ascii_whitespace().collect::<Vec<_>>();
         assert_eq!(row("in page")[2..], ["600", "594", "99.0", "3", "0", "2", "1"]);
-        assert_eq!(row("router, by its own count")[5..], ["1.5", "–", "3.2", "–", "–"]);
-        assert_eq!(row("wait for")[5..], ["20.0", "33.0", "38.0", "51.2", "21.5"]);
-        assert_eq!(row("browser: in page to visible")[5..], ["–"; 5]);
-        assert_eq!(row("visible")[1..], ["–"; 5]);
+        assert_eq!(row("router, by its own count")[5..], ["1.5", "–", "–", "3.2", "–", "–"]);
+        assert_eq!(row("wait for")[5..], ["20.0", "33.0", "36.0", "38.0", "51.2", "21.5"]);
+        assert_eq!(row("browser: in page to visible")[5..], ["–"; 6]);
+        assert_eq!(row("visible")[1..], ["–"; 6]);
         assert!(table.contains("33.34 ms: a wait is 16.7 ms at best, on average; 4.0 % waited"), "{table}");
         assert!(table.contains("crosspoint –, generator 1.0") && table.contains("at most 0.062 ms"), "{table}");
         assert!(table.ends_with("held: --max-p50-ms 40 (measured 20.0)\n"), "{table}");

@@ -70,9 +70,7 @@ impl Relay {
 
     async fn launch(kind: Kind, folder: TempDir, words: Vec<OsString>, core: Option<&str>) -> Result<Self> {
         let (ready, log) = (folder.path().join(READY), folder.path().join("log"));
-        let words = pinned(words, core);
-        let (program, arguments) = words.split_first().context("a relay has a program")?;
-        let mut process = Process::start("the relay", Path::new(program), arguments, &log)?;
+        let mut process = Process::launch("the relay", words, core, &log)?;
         let deadline = Instant::now() + START;
         let address = loop {
             process.check(&log)?;
@@ -141,12 +139,6 @@ fn crosspoint(binary: &Path, io: &str, folder: &Path, more: impl IntoIterator<It
     words.extend(["--ready-file".into(), folder.join(READY).into()]);
     words.extend(more);
     words
-}
-
-/// The same words for a process on `core` alone.
-pub(super) fn pinned(words: Vec<OsString>, core: Option<&str>) -> Vec<OsString> {
-    let Some(core) = core else { return words };
-    ["taskset", "-c", core].map(OsString::from).into_iter().chain(words).collect()
 }
 
 /// Where a relay says that it listens.

@@ -6,18 +6,20 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::player::{Place, play};
-use super::relay::{LOAD_CORE, RELAY_CORE, Relay, pinned};
+use super::relay::{LOAD_CORE, RELAY_CORE, Relay};
 use super::report::Cost;
 use super::viewer::Audience;
 use crate::cli::Fanout;
+use crate::display::Display;
 use crate::process::Process;
 use crate::scratch;
+use crate::wait::until;
 
 /// Which server has the players.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,35 +41,28 @@ impl Kind {
 
 /// A display that is all noise, so that each picture has the bytes that the bitrate allows.
 pub(super) struct Screen {
-    name: String,
+    // The noise ends before what it is drawn on.
     _noise: Process,
-    _display: Process,
+    display: Display,
     _folder: TempDir,
 }
 
 impl Screen {
     pub(super) fn name(&self) -> &str {
-        &self.name
+        self.display.name()
     }
 
     pub(super) async fn start(pin: bool) -> Result<Self> {
-        let folder = scratch::folder(Path::new("/dev/shm"))?;
         let core = pin.then_some(LOAD_CORE);
-        let log = folder.path().join("display");
-        let display = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x720x24", "-nolisten", "tcp", "-noreset"];
-        let mut display = start("Xvfb", display.map(OsString::from).into(), core, &log)?;
-        let name = until("Xvfb names its display", || {
-            display.check(&log)?;
-            let said = fs::read_to_string(&log)?;
-            Ok(said.lines().find(|line| line.bytes().all(|byte| byte.is_ascii_digit())).map(|number| format!(":{number}")))
-        })
-        .await?;
+        let display = Display::start(SIZE, core).await?;
         // A quarter of it does, and leaves the load's processor to the players.
         let source = "color=gray:s=640x360:r=30,noise=alls=40:allf=t";
-        let mut noise = vec!["env".to_owned(), format!("DISPLAY={name}"), "SDL_VIDEODRIVER=x11".to_owned(), "ffplay".to_owned()];
+        let mut noise =
+            vec!["env".to_owned(), format!("DISPLAY={}", display.name()), "SDL_VIDEODRIVER=x11".to_owned(), "ffplay".to_owned()];
         noise.extend(["-loglevel", "error", "-noborder", "-left", "0", "-top", "0", "-f", "lavfi", "-i", source].map(str::to_owned));
-        let noise = start("ffplay", noise.into_iter().map(OsString::from).collect(), core, &folder.path().join("noise"))?;
-        Ok(Self { name, _noise: noise, _display: display, _folder: folder })
+        let folder = scratch::folder(Path::new("/dev/shm"))?;
+        let noise = Process::launch("ffplay", noise.into_iter().map(OsString::from).collect(), core, &folder.path().join("noise"))?;
+        Ok(Self { _noise: noise, display, _folder: folder })
     }
 }
 
@@ -93,7 +88,7 @@ impl Nginx {
         fs::write(&configuration, text)?;
         let log = folder.path().join("log");
         let words = ["/usr/sbin/nginx".into(), "-p".into(), folder.path().into(), "-c".into(), configuration.into()];
-        let mut process = start("nginx", words.into(), options.pin.then_some(RELAY_CORE), &log)?;
+        let mut process = Process::launch("nginx", words.into(), options.pin.then_some(RELAY_CORE), &log)?;
         until("nginx listens", || {
             process.check(&log)?;
             Ok(std::net::TcpStream::connect(("127.0.0.1", port)).ok().map(drop))
@@ -125,7 +120,7 @@ pub(super) async fn one(kind: Kind, options: &Fanout, screen: &Screen) -> Result
         Kind::Crosspoint(io) => (io, RELAY_CORE, None),
         Kind::Nginx => ("auto", LOAD_CORE, Some(Nginx::start(options).await?)),
     };
-    let mut relay = Relay::of_display(io, &screen.name, &options.crosspoint, options.pin.then_some(core)).await?;
+    let mut relay = Relay::of_display(io, screen.name(), &options.crosspoint, options.pin.then_some(core)).await?;
     let (mut start, place) = match &nginx {
         None => (json!({"mode": "internal"}), Place { address: relay.address().to_owned(), app: "live".into(), name: "fanout".into() }),
         Some(Nginx { port, .. }) => (
@@ -181,27 +176,7 @@ async fn window(measured: &Measured<'_>, audience: &Audience, viewers: u32, opti
     Ok((cpu_ms / each, frames, bytes))
 }
 
-fn start(name: &'static str, words: Vec<OsString>, core: Option<&str>, log: &Path) -> Result<Process> {
-    let words = pinned(words, core);
-    let (program, arguments) = words.split_first().context("a process has a program")?;
-    Process::start(name, Path::new(program), arguments, log)
-}
-
-/// Waits until `look` has something.
-async fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + SETTLE;
-    loop {
-        if let Some(found) = look()? {
-            return Ok(found);
-        }
-        ensure!(Instant::now() < deadline, "{what}: not in {} s", SETTLE.as_secs());
-        sleep(LOOK_AGAIN).await;
-    }
-}
-
 const FRAME_RATE: u32 = 30;
+const SIZE: (u32, u32) = (1280, 720);
 /// How many players come in together.
 const AT_ONCE: u32 = 50;
-/// Hundreds of players come in within it.
-const SETTLE: Duration = Duration::from_secs(20);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);

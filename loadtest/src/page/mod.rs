@@ -1,4 +1,4 @@
-//! The page that has the camera open, and what it told.
+//! A page that looks at numbered pictures, and what it told.
 
 mod serve;
 
@@ -15,10 +15,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clock::{Clock, ClockMap, RoundTrip};
 
+/// The scripts of a page besides those that all have, by their paths: `/page.js` is the one that it starts with.
+pub(crate) type Scripts = &'static [(&'static str, &'static str)];
+
 /// A web server for one page, and what the page told so far.
 pub(crate) struct Page {
     told: Arc<Told>,
-    url: String,
+    origin: String,
     server: JoinHandle<()>,
 }
 
@@ -34,7 +37,7 @@ pub(crate) enum View {
 /// What the page told.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    /// The track's label and settings, once the camera is open.
+    /// What it has open, once it has: the track's label and settings.
     pub(crate) opened: Option<Value>,
     /// What went wrong first.
     pub(crate) failed: Option<String>,
@@ -73,7 +76,7 @@ enum Message {
     Failed(String),
     /// What was seen lately.
     Frames(Vec<Sighting>),
-    /// The camera is open.
+    /// The pictures' source is open.
     Opened(Value),
 }
 
@@ -85,22 +88,22 @@ struct Told {
 }
 
 impl Page {
-    /// Serves the page on a free port of the loopback address, where browsers allow cameras without TLS. `wanted` is handed to its script.
+    /// Serves the page on a free port of the loopback address, where browsers allow cameras without TLS.
     ///
     /// # Errors
     /// When no port can be listened on.
-    pub(crate) async fn serve(wanted: &Value, clock: Clock) -> Result<Self> {
+    pub(crate) async fn serve(scripts: Scripts, clock: Clock) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listening for the page")?;
-        let query: String = wanted.to_string().bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let url = format!("http://{}/?wanted={query}", listener.local_addr()?);
+        let origin = format!("http://{}", listener.local_addr()?);
         let told = Arc::new(Told { account: Mutex::default(), changed: Notify::new(), clock });
-        let server = tokio::spawn(serve::accept(listener, Arc::clone(&told)));
-        Ok(Self { told, url, server })
+        let server = tokio::spawn(serve::accept(listener, scripts, Arc::clone(&told)));
+        Ok(Self { told, origin, server })
     }
 
-    /// Where the page is.
-    pub(crate) fn url(&self) -> &str {
-        &self.url
+    /// Where the page is; `wanted` is handed to its script.
+    pub(crate) fn url(&self, wanted: &Value) -> String {
+        let query: String = wanted.to_string().bytes().map(|byte| format!("%{byte:02x}")).collect();
+        format!("{}/?wanted={query}", self.origin)
     }
 
     /// Waits until `condition` holds of the account, looking whenever something is told.
@@ -210,8 +213,8 @@ mod tests {
     #[tokio::test]
     async fn account_has_the_scripts_times_on_our_clock() {
         let clock = Clock::start();
-        let page = Page::serve(&serde_json::json!({"width": 1280}), clock).await.unwrap();
-        let address = page.url().strip_prefix("http://").and_then(|rest| rest.split_once('/')).unwrap().0;
+        let page = Page::serve(&[], clock).await.unwrap();
+        let address = page.origin.strip_prefix("http://").unwrap();
         let (sender, mut receiver) = Endpoint::at(address).open("/socket/worker").await.unwrap();
         // A script whose clock is a minute ahead.
         let theirs = || clock.now_ms() + 60_000.0;
@@ -238,8 +241,8 @@ mod tests {
 
     #[tokio::test]
     async fn failed_page_fails_the_wait() {
-        let page = Page::serve(&Value::Null, Clock::start()).await.unwrap();
-        let address = page.url().strip_prefix("http://").and_then(|rest| rest.split_once('/')).unwrap().0;
+        let page = Page::serve(&[], Clock::start()).await.unwrap();
+        let address = page.origin.strip_prefix("http://").unwrap();
         let (sender, _receiver) = Endpoint::at(address).open("/socket/video").await.unwrap();
         sender.send_text(r#"{"failed":"NotFoundError: no camera"}"#.to_owned()).await.unwrap();
         let error = page.wait("frames", Duration::from_secs(30), |_| false).await.unwrap_err();

@@ -17,30 +17,30 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::time::interval;
 
-use super::{Message, Told, View};
+use super::{Message, Scripts, Told, View};
 use crate::clock::Clock;
 use crate::socket::{Receiver, Sender, split};
 
 /// Serves whoever connects, until it is aborted.
-pub(super) async fn accept(listener: TcpListener, told: Arc<Told>) {
+pub(super) async fn accept(listener: TcpListener, scripts: Scripts, told: Arc<Told>) {
     // An accept that fails leaves a browser without its page, which the wait for it reports.
     while let Ok((stream, _)) = listener.accept().await {
         // Answers about the clock are timed: they must not wait for more to send.
         let _ = stream.set_nodelay(true);
         let told = Arc::clone(&told);
         let service = service_fn(move |request| {
-            let answer = answer(request, &told);
+            let answer = answer(request, scripts, &told);
             async move { Ok::<_, Infallible>(answer) }
         });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades());
     }
 }
 
-fn answer(mut request: Request<Incoming>, told: &Arc<Told>) -> Response<Full<Bytes>> {
+fn answer(mut request: Request<Incoming>, scripts: Scripts, told: &Arc<Told>) -> Response<Full<Bytes>> {
     let view = match request.uri().path() {
         "/socket/worker" => View::Worker,
         "/socket/video" => View::Video,
-        path => return file(path),
+        path => return file(path, scripts),
     };
     if !is_upgrade_request(&request) {
         return status(StatusCode::UPGRADE_REQUIRED);
@@ -54,15 +54,20 @@ fn answer(mut request: Request<Incoming>, told: &Arc<Told>) -> Response<Full<Byt
     }
 }
 
-fn file(path: &str) -> Response<Full<Bytes>> {
-    let Some((_, kind, text)) = FILES.iter().find(|(name, _, _)| *name == path) else { return status(StatusCode::NOT_FOUND) };
+fn file(path: &str, scripts: Scripts) -> Response<Full<Bytes>> {
+    let (kind, text) = if path == "/" {
+        ("text/html; charset=utf-8", include_str!("index.html"))
+    } else {
+        let Some((_, text)) = SCRIPTS.iter().chain(scripts).find(|(name, _)| *name == path) else { return status(StatusCode::NOT_FOUND) };
+        ("text/javascript", *text)
+    };
     let response = Response::builder()
-        .header(CONTENT_TYPE, *kind)
+        .header(CONTENT_TYPE, kind)
         .header(CACHE_CONTROL, "no-store")
         // A page that is isolated from others gets a clock of 5 µs instead of 100.
         .header("Cross-Origin-Opener-Policy", "same-origin")
         .header("Cross-Origin-Embedder-Policy", "require-corp");
-    response.body(Full::from(*text)).unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR))
+    response.body(Full::from(text)).unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR))
 }
 
 fn status(status: StatusCode) -> Response<Full<Bytes>> {
@@ -104,10 +109,5 @@ async fn hear(mut receiver: Receiver, view: View, told: &Told) -> Result<Infalli
 
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
-const FILES: [(&str, &str, &str); 5] = [
-    ("/", "text/html; charset=utf-8", include_str!("index.html")),
-    ("/code.js", "text/javascript", include_str!("code.js")),
-    ("/link.js", "text/javascript", include_str!("link.js")),
-    ("/page.js", "text/javascript", include_str!("page.js")),
-    ("/reader.js", "text/javascript", include_str!("reader.js")),
-];
+/// What every page has.
+const SCRIPTS: Scripts = &[("/code.js", include_str!("code.js")), ("/link.js", include_str!("link.js"))];
