@@ -1,4 +1,4 @@
-//! A stock Chromium with the router's camera.
+//! A stock Chromium.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub(crate) struct Chromium {
 
 impl Chromium {
     /// Starts `binary` on `url`, with its profile in `folder`, which goes when it ends. `wrapper` is what `crosspoint browser-wrapper`
-    /// wrote; without one, the camera is a device.
+    /// wrote; without one, a camera would be a device.
     ///
     /// # Errors
     /// When it cannot be started.

@@ -29,6 +29,35 @@ pub(crate) enum Command {
     /// What a WebRTC viewer more costs, with its way estimated and without.
     #[command(after_long_help = FANOUT_RTC)]
     FanoutRtc(FanoutRtc),
+    /// How old the screen is when a viewer over WebRTC shows it: display, router, Chromium's video element.
+    #[command(after_long_help = GLASS)]
+    Glass(Glass),
+}
+
+/// What `glass` runs with.
+#[derive(Args, Debug)]
+pub(crate) struct Glass {
+    /// The router's binary.
+    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
+    pub(crate) crosspoint: PathBuf,
+    /// The browser.
+    #[arg(long, value_name = "PATH", default_value = "/usr/bin/chromium")]
+    pub(crate) chromium: PathBuf,
+    /// How long to draw; two seconds more are drawn before it that do not count.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) seconds: u32,
+    /// The display's size, and how often a second it is drawn and streamed.
+    #[arg(long, value_name = "WIDTHxHEIGHT@RATE", default_value = "1280x720@30", value_parser = parse_format)]
+    pub(crate) format: VideoFormat,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The most for the median of drawn to shown.
+    #[arg(long, value_name = "MS", help_heading = "Limits")]
+    pub(crate) max_p50_ms: Option<f64>,
+    /// The most for its 95th percentile.
+    #[arg(long, value_name = "MS", help_heading = "Limits")]
+    pub(crate) max_p95_ms: Option<f64>,
 }
 
 /// What `fanout-rtc` runs with.
@@ -231,6 +260,22 @@ Examples:
   loadtest camera-latency --seconds 60 --jitter-ms 4 --json
   loadtest camera-latency --max-p50-ms 40 --max-server-p99-ms 5 --min-seen-percent 98";
 
+const GLASS: &str = "\
+A display of our own is drawn on: a number as light and dark cells at its top and bottom, another one each period, which slips against
+the stream's so that every phase counts alike. Crosspoint streams the display; a page of a headless Chromium views it by WHEP, pictures
+alone, and reads the numbers back from what its video element shows. The age of a picture is the time from when the X server was asked to
+draw it to the callback that the page asked for (requestVideoFrameCallback); the page's clock is mapped to ours by round trips, and the
+report says how well.
+
+The report splits the time by what the browser knows of each picture: when it was captured (as the router says in each, by the wall clock
+of this machine), when its last packet was there, how long decoding took, when it was handed to the compositor. All of it is one machine:
+painter, X server, router and browser share its processors, and the browser decodes and draws without a GPU.
+
+Examples:
+  loadtest glass
+  loadtest glass --seconds 60 --json
+  loadtest glass --max-p50-ms 35 --max-p95-ms 60";
+
 const FANOUT: &str = "\
 A clip of 3 Mbit/s is published in real time over WebSocket, and viewers take it as it comes: from Crosspoint through the feed of its
 video input, whose camera nobody reads, so that fan-out is all there is to do. Viewers check every transport packet's continuity, and a
@@ -257,7 +302,7 @@ mod tests {
         let cli = Cli::try_parse_from([&["loadtest", "camera-latency"], arguments].concat()).ok()?;
         match cli.command {
             Command::CameraLatency(options) => Some(options),
-            Command::Fanout(_) | Command::FanoutRtc(_) => None,
+            Command::Fanout(_) | Command::FanoutRtc(_) | Command::Glass(_) => None,
         }
     }
 

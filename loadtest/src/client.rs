@@ -35,6 +35,11 @@ impl Endpoint {
         Ok(Self(format!("{host}:{}", uri.port_u16().unwrap_or(80))))
     }
 
+    /// The URL of a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.0)
+    }
+
     /// GETs JSON.
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
         self.call(Method::GET, path, None).await

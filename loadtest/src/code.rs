@@ -7,31 +7,45 @@
 
 use crosspoint_ffi::I420Mut;
 
+/// A rectangle of a drawn number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Cell {
+    pub(crate) x: usize,
+    pub(crate) y: usize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) light: bool,
+}
+
 /// Draws `number` into both strips of `picture`. Only the lower 24 bits count.
 pub(crate) fn draw(picture: &mut I420Mut<'_>, number: u32) {
     let (width, height) = (picture.width, picture.height);
     let rows = strip_rows(height);
-    draw_strip(&mut picture.window(0, 0, width, rows), number);
-    draw_strip(&mut picture.window(0, height - rows, width, rows), number);
+    for top in [0, height - rows] {
+        picture.window(0, top, width, rows).fill_black();
+    }
+    for cell in cells(width, height, number) {
+        for row in cell.y..cell.y + cell.height {
+            picture.y.row_mut(row, width)[cell.x..cell.x + cell.width].fill(if cell.light { LIGHT } else { DARK });
+        }
+    }
+}
+
+/// What `number` looks like in a picture of this size: rectangles that fill both strips.
+pub(crate) fn cells(width: usize, height: usize, number: u32) -> impl Iterator<Item = Cell> {
+    let word = number << 8 | u32::from(crc8(number));
+    let (rows, half) = (strip_rows(height), strip_rows(height) / 2);
+    let places = [0, height - rows].into_iter().flat_map(|top| (0..CELLS).map(move |cell| (top, cell)));
+    places.flat_map(move |(top, cell)| {
+        let one = word >> (CELLS - 1 - cell) & 1 == 1;
+        let (x, end) = (cell * width / CELLS, (cell + 1) * width / CELLS);
+        [(top, one), (top + half, !one)].map(|(y, light)| Cell { x, y, width: end - x, height: half, light })
+    })
 }
 
 /// The rows of a strip in a picture of `height` rows: a tenth, in multiples of four so that chroma rows and both halves are whole.
 pub(crate) fn strip_rows(height: usize) -> usize {
     height / 40 * 4
-}
-
-fn draw_strip(strip: &mut I420Mut<'_>, number: u32) {
-    let word = number << 8 | u32::from(crc8(number));
-    strip.fill_black();
-    for row in 0..strip.height {
-        let upper = row < strip.height / 2;
-        let luma = strip.y.row_mut(row, strip.width);
-        for cell in 0..CELLS {
-            let one = word >> (CELLS - 1 - cell) & 1 == 1;
-            let (start, end) = (cell * strip.width / CELLS, (cell + 1) * strip.width / CELLS);
-            luma[start..end].fill(if one == upper { LIGHT } else { DARK });
-        }
-    }
 }
 
 /// CRC-8 (polynomial 0x07, all bits of the start value set) of the lower 24 bits: black does not pass for frame 0.

@@ -1,6 +1,6 @@
 //! A router to measure: one started here, or one that runs.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,20 +46,27 @@ impl Crosspoint {
     pub(crate) async fn start(binary: &Path, canvas: VideoFormat, microphone: bool) -> Result<Self> {
         // The camera lives in memory, and away from any other router's.
         let folder = scratch::folder(Path::new("/dev/shm"))?;
-        let (ready, log) = (folder.path().join("ready"), folder.path().join("log"));
         let canvas = format!("{}x{}@{}", canvas.width(), canvas.height(), canvas.frame_rate());
-        let arguments: [&OsStr; 10] = [
-            "--listen".as_ref(),
-            "127.0.0.1:0".as_ref(),
-            "--ready-file".as_ref(),
-            ready.as_ref(),
-            "--camera".as_ref(),
-            &camera_flag(&folder.path().join("camera.y4m")),
-            "--canvas".as_ref(),
-            canvas.as_ref(),
-            "--microphone".as_ref(),
-            if microphone { "pulse" } else { "off" }.as_ref(),
-        ];
+        let camera = camera_flag(&folder.path().join("camera.y4m"));
+        let microphone = if microphone { "pulse" } else { "off" };
+        let more = ["--camera".into(), camera, "--canvas".into(), canvas.into(), "--microphone".into(), microphone.into()];
+        Self::launch(binary, folder, more).await
+    }
+
+    /// Starts `binary` on a free port for viewers of a display, who may be pages from `origin`.
+    ///
+    /// # Errors
+    /// As [`Crosspoint::start`].
+    pub(crate) async fn of_display(binary: &Path, display: &str, origin: &str) -> Result<Self> {
+        let folder = scratch::folder(Path::new("/dev/shm"))?;
+        let more = ["--camera", "off", "--microphone", "off", "--display", display, "--allow-origin", origin];
+        Self::launch(binary, folder, more.map(OsString::from)).await
+    }
+
+    async fn launch(binary: &Path, folder: TempDir, more: impl IntoIterator<Item = OsString>) -> Result<Self> {
+        let (ready, log) = (folder.path().join("ready"), folder.path().join("log"));
+        let always = ["--listen", "127.0.0.1:0", "--rtmp-listen", "off", "--rtmps-listen", "off", "--ready-file"].map(OsString::from);
+        let arguments = always.into_iter().chain([ready.clone().into()]).chain(more);
         let mut process = Process::start("crosspoint", binary, arguments, &log)?;
         let deadline = Instant::now() + START;
         let endpoint = loop {

@@ -8,6 +8,7 @@
 //! | [`camera_latency`] | publisher → camera → page, with the frame's number in its pixels |
 //! | [`fanout`] | publisher → relay → hundreds of viewers, beside other relays |
 //! | [`fanout::rtc`] | display → hundreds of WebRTC viewers |
+//! | [`glass`] | display → WebRTC viewer → page, with a number in the picture |
 //! | [`clip`], [`publish`] | the frames that are sent, and sending them in real time |
 //! | [`chromium`], [`crosspoint`], [`display`], [`process`], [`scratch`] | what is started and written, and that it goes |
 //! | [`client`], [`socket`] | HTTP and WebSocket to a router |
@@ -29,6 +30,7 @@ mod crosspoint;
 mod display;
 mod distribution;
 mod fanout;
+mod glass;
 mod limit;
 mod machine;
 mod page;
@@ -84,6 +86,7 @@ async fn measure(cli: &Cli) -> Result<bool> {
         Command::CameraLatency(options) => camera_latency::run(options).await,
         Command::Fanout(options) => fanout::run(options).await,
         Command::FanoutRtc(options) => fanout::rtc::run(options).await,
+        Command::Glass(options) => glass::run(options).await,
     }
 }
 

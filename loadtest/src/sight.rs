@@ -105,14 +105,14 @@ mod tests {
     use super::*;
 
     fn whole(number: u32, at_ms: f64) -> Sighting {
-        Sighting { top: Some(number), bottom: Some(number), at_ms }
+        Sighting { top: Some(number), bottom: Some(number), at_ms, way: None }
     }
 
     #[test]
     fn every_kind_of_sighting_is_counted() {
-        let black = Sighting { top: None, bottom: None, at_ms: 0.0 };
-        let torn = Sighting { top: Some(4), bottom: Some(3), at_ms: 45.0 };
-        let half = Sighting { top: Some(5), bottom: None, at_ms: 55.0 };
+        let black = Sighting { top: None, bottom: None, at_ms: 0.0, way: None };
+        let torn = Sighting { top: Some(4), bottom: Some(3), at_ms: 45.0, way: None };
+        let half = Sighting { top: Some(5), bottom: None, at_ms: 55.0, way: None };
         let sightings = [
             black,
             whole(0, 5.0),

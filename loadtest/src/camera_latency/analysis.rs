@@ -106,7 +106,7 @@ mod tests {
     use crate::page::Sighting;
 
     fn whole(number: u32, at_ms: f64) -> Sighting {
-        Sighting { top: Some(number), bottom: Some(number), at_ms }
+        Sighting { top: Some(number), bottom: Some(number), at_ms, way: None }
     }
 
     fn sent(count: u32) -> Vec<Sent> {

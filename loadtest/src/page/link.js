@@ -19,8 +19,9 @@ export class Link {
     setInterval(() => this.#flush(), BATCH_MS);
   }
 
-  frame(top, bottom, at) {
-    this.#frames.push([top, bottom, at]);
+  // `way` is where the frame was before, as in Rust's `Way`.
+  frame(top, bottom, at, way = null) {
+    this.#frames.push([top, bottom, at, way]);
   }
 
   fail(error) {

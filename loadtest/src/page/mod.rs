@@ -64,6 +64,22 @@ pub(crate) struct Sighting {
     pub(crate) bottom: Option<u32>,
     /// When.
     pub(crate) at_ms: f64,
+    /// Where it was before, of pictures that came over WebRTC.
+    #[serde(default)]
+    pub(crate) way: Option<Way>,
+}
+
+/// What a browser knows of a received picture's way (`VideoFrameCallbackMetadata` and `RTCRtpSynchronizationSource`).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+pub(crate) struct Way {
+    /// When the sender captured it, by its wall clock.
+    pub(crate) captured_ms: Option<f64>,
+    /// When its last packet was there.
+    pub(crate) received_ms: Option<f64>,
+    /// How long decoding took.
+    pub(crate) decoding_s: Option<f64>,
+    /// When it was handed to the compositor.
+    pub(crate) presented_ms: f64,
 }
 
 /// A message from the page.
@@ -98,6 +114,11 @@ impl Page {
         let told = Arc::new(Told { account: Mutex::default(), changed: Notify::new(), clock });
         let server = tokio::spawn(serve::accept(listener, scripts, Arc::clone(&told)));
         Ok(Self { told, origin, server })
+    }
+
+    /// Where the page comes from.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
     }
 
     /// Where the page is; `wanted` is handed to its script.
@@ -153,8 +174,14 @@ impl Account {
 impl Sightings {
     /// The frames with our times; empty as long as the clocks are not compared.
     pub(crate) fn ours(&self) -> Vec<Sighting> {
-        let ours = |sighting: &Sighting| Some(Sighting { at_ms: self.clock.to_ours(sighting.at_ms)?, ..*sighting });
-        self.frames.iter().filter_map(ours).collect()
+        let ours = |theirs_ms: f64| self.clock.to_ours(theirs_ms);
+        let way = |way: Way| {
+            let Way { captured_ms, received_ms, decoding_s, presented_ms } = way;
+            let (captured_ms, received_ms) = (captured_ms.and_then(ours), received_ms.and_then(ours));
+            Some(Way { captured_ms, received_ms, decoding_s, presented_ms: ours(presented_ms)? })
+        };
+        let sighting = |sighting: &Sighting| Some(Sighting { at_ms: ours(sighting.at_ms)?, way: sighting.way.and_then(way), ..*sighting });
+        self.frames.iter().filter_map(sighting).collect()
     }
 
     /// Whether frames come and their times can be told.
@@ -202,7 +229,16 @@ mod tests {
         let cases = [
             (r#"{"clock":{"question":12.5,"now":99.25}}"#, Message::Clock { question: 12.5, now: 99.25 }),
             (r#"{"failed":"NotAllowedError"}"#, Message::Failed("NotAllowedError".to_owned())),
-            (r#"{"frames":[[7,null,1.5]]}"#, Message::Frames(vec![Sighting { top: Some(7), bottom: None, at_ms: 1.5 }])),
+            (r#"{"frames":[[7,null,1.5]]}"#, Message::Frames(vec![Sighting { top: Some(7), bottom: None, at_ms: 1.5, way: None }])),
+            (
+                r#"{"frames":[[7,7,9.5,[null,2.5,0.25,9]]]}"#,
+                Message::Frames(vec![Sighting {
+                    top: Some(7),
+                    bottom: Some(7),
+                    at_ms: 9.5,
+                    way: Some(Way { captured_ms: None, received_ms: Some(2.5), decoding_s: Some(0.25), presented_ms: 9.0 }),
+                }]),
+            ),
             (r#"{"opened":{"width":1280}}"#, Message::Opened(serde_json::json!({"width": 1280}))),
         ];
         for (text, message) in cases {
@@ -219,7 +255,7 @@ mod tests {
         // A script whose clock is a minute ahead.
         let theirs = || clock.now_ms() + 60_000.0;
         let script = async {
-            let sighting = format!(r#"{{"frames":[[7,7,{}]]}}"#, 60_000.0 + 1_000.0);
+            let sighting = format!(r#"{{"frames":[[7,7,{},[null,{},0.003,{}]]]}}"#, 61_000.0, 60_980.0, 60_990.0);
             sender.send_text(sighting).await.unwrap();
             loop {
                 let question: Value = serde_json::from_str(&receiver.next_text().await.unwrap()).unwrap();
@@ -235,6 +271,9 @@ mod tests {
         let bound = account.worker.clock.bound_ms().unwrap();
         let seen = account.worker.ours();
         assert_eq!((seen.len(), seen[0].top, account.worker.newest()), (1, Some(7), Some(7)));
+        let way = seen[0].way.unwrap();
+        assert!((way.received_ms.unwrap() - 980.0).abs() <= bound + 1e-6 && (way.presented_ms - 990.0).abs() <= bound + 1e-6, "{way:?}");
+        assert_eq!((way.captured_ms, way.decoding_s), (None, Some(0.003)));
         assert!((seen[0].at_ms - 1_000.0).abs() <= bound + 1e-6, "{} is off by more than {bound}", seen[0].at_ms);
         assert!(!account.video.is_live());
     }

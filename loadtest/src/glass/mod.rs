@@ -1,0 +1,136 @@
+//! How old the screen is when a viewer over WebRTC shows it.
+//!
+//! ```text
+//! painter ─X11▶ Xvfb ─▶ crosspoint ─WebRTC▶ Chromium, <video>
+//!    │drawn_ms                                 │numbers and times
+//!    └──────────────────▶ ages ◀───────────────┘
+//! ```
+
+mod ages;
+mod painter;
+mod report;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+
+use self::ages::Ages;
+use self::painter::Painter;
+use self::report::Report;
+use crate::chromium::Chromium;
+use crate::cli::Glass;
+use crate::clock::Clock;
+use crate::crosspoint::Crosspoint;
+use crate::display::Display;
+use crate::limit::Limit;
+use crate::machine::Machine;
+use crate::page::{Page, Scripts};
+use crate::publish::Sent;
+use crate::report::note;
+use crate::scratch;
+use crate::sight::Sight;
+use crate::usage::Usage;
+
+/// Measures, prints the report, and says whether the limits held.
+///
+/// # Errors
+/// When something that is needed cannot be started, or ends.
+pub(crate) async fn run(options: &Glass) -> Result<bool> {
+    let report = measure(options).await?;
+    crate::report::print(&report, options.json)?;
+    Ok(report.held())
+}
+
+async fn measure(options: &Glass) -> Result<Report> {
+    let machine = Machine::look(&options.chromium);
+    let format = options.format;
+    let clock = Clock::start();
+    let display = Display::start((format.width(), format.height()), None).await?;
+    let painter = Painter::connect(display.name())?;
+    let page = Page::serve(SCRIPTS, clock).await?;
+    let mut crosspoint = Crosspoint::of_display(&options.crosspoint, display.name(), page.origin()).await?;
+    let stream = json!({"mode": "webrtc", "id": STREAM, "framerate": format.frame_rate()});
+    crosspoint.endpoint.post("/stream/start", Some(&stream)).await?;
+    note("opening the page");
+    let wanted = json!({"whep": crosspoint.endpoint.url(&format!("/whep/{STREAM}"))});
+    let folder = scratch::folder(&std::env::temp_dir())?;
+    let mut chromium = Chromium::start(&options.chromium, folder, None, &page.url(&wanted))?;
+    let live = page.wait("pictures of the screen", OPEN, |account| account.video.is_live()).await;
+    // What ended says more than what did not come.
+    chromium.check()?;
+    crosspoint.check()?;
+    live?;
+
+    note("drawing");
+    let before = Usage::of(&crosspoint, &chromium, clock);
+    let drawn = draw(painter, options, clock).await?;
+    let last = u32::try_from(drawn.len()).context("counting pictures")? - 1;
+    // The last picture may be one that is never seen.
+    let _ = page.wait("the last picture", LAST_PICTURE, |account| account.video.newest() == Some(last)).await;
+    let cpu_percent = Usage::of(&crosspoint, &chromium, clock).since(&before);
+    crosspoint.check()?;
+    chromium.check()?;
+    let account = page.account();
+    ensure!(account.failed.is_none(), "the page: {}", account.failed.as_deref().unwrap_or_default());
+    let warm_up = warm_up(options);
+    let sight = Sight::of(&account.video.ours(), drawn.len(), warm_up);
+    let ages = Ages::of(&drawn, &sight, warm_up);
+    let limits = [
+        Limit::most("--max-p50-ms", options.max_p50_ms, ages.drawn_to_shown.map(|age| age.p50)),
+        Limit::most("--max-p95-ms", options.max_p95_ms, ages.drawn_to_shown.map(|age| age.p95)),
+    ];
+    Ok(Report {
+        machine,
+        width: format.width(),
+        height: format.height(),
+        frame_rate: format.frame_rate(),
+        seconds: options.seconds,
+        torn_percent: sight.torn_percent(),
+        pictures: sight.seen,
+        ages_ms: ages,
+        clock_bound_ms: account.video.clock.bound_ms(),
+        clock_round_trips: account.video.clock.round_trips(),
+        cpu_percent,
+        limits: limits.into_iter().flatten().collect(),
+    })
+}
+
+/// Draws a picture a period; says when each was drawn.
+async fn draw(mut painter: Painter, options: &Glass, clock: Clock) -> Result<Vec<Sent>> {
+    let rate = options.format.frame_rate();
+    let counted = options.seconds * rate;
+    let period = Duration::from_secs(1) / rate;
+    // It slips by a period over the run against whoever looks at the display at the same rate, so that every phase counts alike.
+    let period = period + period / counted;
+    let pictures = warm_up(options) as u32 + counted;
+    // The painter waits for the X server, and answers about the clock must not wait for it.
+    let drawing = tokio::task::spawn_blocking(move || {
+        let (start, start_ms) = (Instant::now(), clock.now_ms());
+        let mut drawn = Vec::new();
+        for number in 0..pictures {
+            let due = period * number;
+            thread::sleep((start + due).saturating_duration_since(Instant::now()));
+            let at_ms = clock.now_ms();
+            painter.draw(number)?;
+            drawn.push(Sent { due_ms: start_ms + due.as_secs_f64() * 1e3, at_ms });
+        }
+        Ok(drawn)
+    });
+    drawing.await.context("drawing")?
+}
+
+/// The pictures drawn before those that count.
+fn warm_up(options: &Glass) -> usize {
+    (options.format.frame_rate() * WARM_UP_SECONDS) as usize
+}
+
+const SCRIPTS: Scripts = &[("/page.js", include_str!("page.js"))];
+const STREAM: &str = "glass";
+/// Drawn before what counts: the encoder, the viewer's buffer and the browser find their pace.
+const WARM_UP_SECONDS: u32 = 2;
+/// A cold browser on a busy machine.
+const OPEN: Duration = Duration::from_secs(60);
+/// The slowest picture anybody would call live, and a batch of reports.
+const LAST_PICTURE: Duration = Duration::from_secs(2);

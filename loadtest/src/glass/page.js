@@ -1,0 +1,48 @@
+// Views a stream by WHEP like any page would, and tells which pictures it shows and what the browser knows of their way.
+
+import { readFrame } from '/code.js';
+import { Link } from '/link.js';
+
+const wanted = JSON.parse(new URL(location).searchParams.get('wanted'));
+const link = new Link('video');
+const video = document.getElementById('video');
+const peer = new RTCPeerConnection();
+const transceiver = peer.addTransceiver('video', { direction: 'recvonly' });
+// From 1900, where NTP counts from, to 1970.
+const TO_1970_MS = 2_208_988_800_000;
+
+try {
+  video.requestVideoFrameCallback(shown);
+  // Browsers do not ask by themselves when things were captured.
+  const extensions = transceiver.getHeaderExtensionsToNegotiate();
+  extensions.find(({ uri }) => uri.endsWith('/abs-capture-time')).direction = 'sendrecv';
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
+  peer.ontrack = ({ track }) => (video.srcObject = new MediaStream([track]));
+  peer.onconnectionstatechange = () => {
+    if (peer.connectionState === 'failed') link.fail('the connection failed');
+  };
+  await peer.setLocalDescription();
+  const headers = { 'Content-Type': 'application/sdp' };
+  const answer = await fetch(wanted.whep, { method: 'POST', headers, body: peer.localDescription.sdp });
+  if (!answer.ok) throw new Error(`WHEP: ${answer.status} ${await answer.text()}`);
+  await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+} catch (error) {
+  link.fail(error);
+}
+
+function shown(_now, { receiveTime, presentationTime, processingDuration, rtpTimestamp }) {
+  const at = performance.now();
+  video.requestVideoFrameCallback(shown);
+  const way = [capturedAt(rtpTimestamp), receiveTime ?? null, processingDuration ?? null, presentationTime];
+  readFrame(new VideoFrame(video)).then(
+    ([top, bottom]) => link.frame(top, bottom, at, way),
+    (error) => link.fail(error),
+  );
+}
+
+// When the sender captured a picture, by its own wall clock, which is ours; null when the browser has gone on to another picture.
+function capturedAt(rtpTimestamp) {
+  const source = transceiver.receiver.getSynchronizationSources().find((source) => source.rtpTimestamp === rtpTimestamp);
+  if (source?.captureTimestamp === undefined) return null;
+  return source.captureTimestamp - TO_1970_MS - performance.timeOrigin;
+}

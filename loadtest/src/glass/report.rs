@@ -1,0 +1,144 @@
+//! What a run found, for people and for machines.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::ages::Ages;
+use crate::limit::Limit;
+use crate::machine::Machine;
+use crate::report::{PERCENTILES, number, percentiles, write_row};
+use crate::sight::Seen;
+use crate::usage::Cpu;
+
+/// The report of one run. Times are in milliseconds.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// What was measured on.
+    pub(super) machine: Machine,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) frame_rate: u32,
+    pub(super) seconds: u32,
+    /// The pictures that were shown.
+    pub(super) pictures: Seen,
+    /// Those torn or unreadable, of all looked at.
+    pub(super) torn_percent: f64,
+    /// How old they were at the end, and where the time went.
+    pub(super) ages_ms: Ages,
+    /// The largest error of a time in the browser.
+    pub(super) clock_bound_ms: Option<f64>,
+    /// The questions that this rests on.
+    pub(super) clock_round_trips: usize,
+    /// Processor time while pictures were drawn.
+    pub(super) cpu_percent: Cpu,
+    /// The limits given.
+    pub(super) limits: Vec<Limit>,
+}
+
+impl Report {
+    /// Whether all limits held.
+    pub(super) fn held(&self) -> bool {
+        self.limits.iter().all(|limit| limit.held)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Machine { processor, cores, kernel, load_before, browser }, seen) = (&self.machine, &self.pictures);
+        writeln!(f, "screen {}x{}, a picture drawn {} times a second for {} s", self.width, self.height, self.frame_rate, self.seconds)?;
+        writeln!(f, "{processor}, {cores} cores, Linux {kernel}, load {load_before} before the run; {browser}")?;
+        writeln!(
+            f,
+            "\ndrawn {}, shown {} ({:.1} %), again {}, out of order {}, torn {}, unreadable {}",
+            seen.sent, seen.seen, seen.percent, seen.again, seen.out_of_order, seen.torn, seen.unreadable
+        )?;
+        let ages = &self.ages_ms;
+        write_row(f, "\ndrawn to …, ms", PERCENTILES.map(str::to_owned))?;
+        write_row(f, "received", percentiles(ages.drawn_to_received))?;
+        write_row(f, "shown", percentiles(ages.drawn_to_shown))?;
+        write_row(f, "\nwhere the time goes, ms", PERCENTILES.map(str::to_owned))?;
+        write_row(f, "X server, wait for capture", percentiles(ages.drawn_to_captured))?;
+        write_row(f, "convert, encode, send", percentiles(ages.captured_to_received))?;
+        write_row(f, "wait for its turn, decode", percentiles(ages.received_to_presented))?;
+        write_row(f, "… of which decoding", percentiles(ages.decoding))?;
+        write_row(f, "compositor to callback", percentiles(ages.presented_to_shown))?;
+        let Cpu { crosspoint, generator, browser } = &self.cpu_percent;
+        writeln!(f, "\nprocessor, % of one: crosspoint {}, painter {generator:.1}, browser {browser:.1}", number(*crosspoint))?;
+        let bound = self.clock_bound_ms.map_or_else(|| "unknown".to_owned(), |bound| format!("{bound:.3} ms"));
+        writeln!(f, "clock: CLOCK_MONOTONIC; error of the page's times at most {bound} ({} round trips);", self.clock_round_trips)?;
+        writeln!(f, "when pictures were captured is told by the wall clock, in whole milliseconds, and may be off by more")?;
+        let late = ages.due_to_drawn.map_or_else(|| "–".to_owned(), |late| format!("{:.1} ms (p99)", late.p99));
+        writeln!(f, "painter: pictures were drawn {late} after they were due; ages count from when the X server was asked to")?;
+        for limit in &self.limits {
+            let verdict = if limit.held { "held" } else { "BROKEN" };
+            writeln!(f, "{verdict}: {} {} (measured {})", limit.name, limit.limit, number(limit.measured))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distribution::Summary;
+
+    fn report(limits: Vec<Limit>) -> Report {
+        let summary = Summary { count: 590, mean: 31.5, p50: 30.0, p90: 42.0, p95: 45.0, p99: 58.0, max: 71.25 };
+        Report {
+            machine: Machine {
+                processor: "EPYC".into(),
+                cores: 2,
+                kernel: "6.18".into(),
+                load_before: 0.5,
+                browser: "Chromium 156".into(),
+            },
+            width: 1280,
+            height: 720,
+            frame_rate: 30,
+            seconds: 20,
+            pictures: Seen {
+                sent: 600,
+                seen: 590,
+                percent: 98.3,
+                again: 3,
+                out_of_order: 0,
+                torn: 2,
+                unreadable: 1,
+                period_ms: Some(33.3),
+            },
+            torn_percent: 0.5,
+            ages_ms: Ages { drawn_to_shown: Some(summary), due_to_drawn: Some(summary), ..Ages::default() },
+            clock_bound_ms: Some(0.0625),
+            clock_round_trips: 190,
+            cpu_percent: Cpu { crosspoint: Some(20.0), generator: 1.0, browser: 60.0 },
+            limits,
+        }
+    }
+
+    #[test]
+    fn table_has_a_row_for_what_was_measured_and_a_dash_for_what_was_not() {
+        let table = report(Vec::new()).to_string();
+        let row =
+            |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap_or_default().split_ascii_whitespace().collect::<Vec<_>>();
+        assert_eq!(row("shown")[1..], ["30.0", "42.0", "45.0", "58.0", "71.2", "31.5"]);
+        assert_eq!(row("received")[1..], ["–"; 6]);
+        assert!(table.contains("drawn 600, shown 590 (98.3 %), again 3, out of order 0, torn 2, unreadable 1"), "{table}");
+        assert!(table.contains("at most 0.062 ms (190 round trips)") && table.contains("drawn 58.0 ms (p99) after"), "{table}");
+    }
+
+    #[test]
+    fn one_broken_limit_breaks_the_run() {
+        let limit = |name, held| Limit { name, limit: 60.0, measured: Some(45.0), held };
+        assert!(report(vec![limit("--max-p50-ms", true)]).held());
+        let broken = report(vec![limit("--max-p50-ms", true), limit("--max-p95-ms", false)]);
+        assert!(!broken.held() && broken.to_string().ends_with("BROKEN: --max-p95-ms 60 (measured 45.0)\n"));
+    }
+
+    #[test]
+    fn json_names_its_units() {
+        let json = serde_json::to_value(report(Vec::new())).unwrap();
+        assert_eq!(json["ages_ms"]["drawn_to_shown"]["p95"], 45.0);
+        assert_eq!(json["clock_bound_ms"], 0.0625);
+    }
+}
