@@ -49,6 +49,9 @@ pub(crate) struct Glass {
     /// The display's size, and how often a second it is drawn and streamed.
     #[arg(long, value_name = "WIDTHxHEIGHT@RATE", default_value = "1280x720@30", value_parser = parse_format)]
     pub(crate) format: VideoFormat,
+    /// Let the page hear the loudspeaker too: needs PulseAudio. A browser holds pictures back for the sound that belongs to them.
+    #[arg(long)]
+    pub(crate) sound: bool,
     /// Print the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -263,7 +266,7 @@ Examples:
 const GLASS: &str = "\
 A display of our own is drawn on: a number as light and dark cells at its top and bottom, another one each period, which slips against
 the stream's so that every phase counts alike. Crosspoint streams the display; a page of a headless Chromium views it by WHEP, pictures
-alone, and reads the numbers back from what its video element shows. The age of a picture is the time from when the X server was asked to
+alone or with sound, and reads the numbers back from what its video element shows. The age of a picture is the time from when the X server was asked to
 draw it to the callback that the page asked for (requestVideoFrameCallback); the page's clock is mapped to ours by round trips, and the
 report says how well.
 
@@ -273,6 +276,7 @@ painter, X server, router and browser share its processors, and the browser deco
 
 Examples:
   loadtest glass
+  loadtest glass --sound
   loadtest glass --seconds 60 --json
   loadtest glass --max-p50-ms 35 --max-p95-ms 60";
 

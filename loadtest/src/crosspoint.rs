@@ -53,14 +53,15 @@ impl Crosspoint {
         Self::launch(binary, folder, more).await
     }
 
-    /// Starts `binary` on a free port for viewers of a display, who may be pages from `origin`.
+    /// Starts `binary` on a free port for viewers of a display, and of what `sound` (a sound server) plays, who may be pages from `origin`.
     ///
     /// # Errors
     /// As [`Crosspoint::start`].
-    pub(crate) async fn of_display(binary: &Path, display: &str, origin: &str) -> Result<Self> {
+    pub(crate) async fn of_display(binary: &Path, display: &str, sound: Option<&str>, origin: &str) -> Result<Self> {
         let folder = scratch::folder(Path::new("/dev/shm"))?;
-        let more = ["--camera", "off", "--microphone", "off", "--display", display, "--allow-origin", origin];
-        Self::launch(binary, folder, more.map(OsString::from)).await
+        let more = ["--camera", "off", "--display", display, "--allow-origin", origin];
+        let sound = sound.map_or(["--microphone", "off"], |sound| ["--pulse-server", sound]);
+        Self::launch(binary, folder, more.into_iter().chain(sound).map(OsString::from)).await
     }
 
     async fn launch(binary: &Path, folder: TempDir, more: impl IntoIterator<Item = OsString>) -> Result<Self> {

@@ -9,6 +9,7 @@
 mod ages;
 mod painter;
 mod report;
+mod sound;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use serde_json::json;
 use self::ages::Ages;
 use self::painter::Painter;
 use self::report::Report;
+use self::sound::Sound;
 use crate::chromium::Chromium;
 use crate::cli::Glass;
 use crate::clock::Clock;
@@ -50,14 +52,16 @@ async fn measure(options: &Glass) -> Result<Report> {
     let display = Display::start((format.width(), format.height()), None).await?;
     let painter = Painter::connect(display.name())?;
     let page = Page::serve(SCRIPTS, clock).await?;
-    let mut crosspoint = Crosspoint::of_display(&options.crosspoint, display.name(), page.origin()).await?;
+    let sound = if options.sound { Some(Sound::start().await?) } else { None };
+    let address = sound.as_ref().map(Sound::address);
+    let mut crosspoint = Crosspoint::of_display(&options.crosspoint, display.name(), address, page.origin()).await?;
     let stream = json!({"mode": "webrtc", "id": STREAM, "framerate": format.frame_rate()});
     crosspoint.endpoint.post("/stream/start", Some(&stream)).await?;
     note("opening the page");
-    let wanted = json!({"whep": crosspoint.endpoint.url(&format!("/whep/{STREAM}"))});
+    let wanted = json!({"whep": crosspoint.endpoint.url(&format!("/whep/{STREAM}")), "sound": options.sound});
     let folder = scratch::folder(&std::env::temp_dir())?;
     let mut chromium = Chromium::start(&options.chromium, folder, None, &page.url(&wanted))?;
-    let live = page.wait("pictures of the screen", OPEN, |account| account.video.is_live()).await;
+    let live = page.wait("the stream in the page", OPEN, |account| account.opened.is_some() && account.video.is_live()).await;
     // What ended says more than what did not come.
     chromium.check()?;
     crosspoint.check()?;
@@ -87,6 +91,7 @@ async fn measure(options: &Glass) -> Result<Report> {
         height: format.height(),
         frame_rate: format.frame_rate(),
         seconds: options.seconds,
+        sound: options.sound,
         torn_percent: sight.torn_percent(),
         pictures: sight.seen,
         ages_ms: ages,

@@ -10,6 +10,7 @@ const peer = new RTCPeerConnection();
 const transceiver = peer.addTransceiver('video', { direction: 'recvonly' });
 // From 1900, where NTP counts from, to 1970.
 const TO_1970_MS = 2_208_988_800_000;
+const LOOK_AGAIN_MS = 50;
 
 try {
   video.requestVideoFrameCallback(shown);
@@ -17,7 +18,10 @@ try {
   const extensions = transceiver.getHeaderExtensionsToNegotiate();
   extensions.find(({ uri }) => uri.endsWith('/abs-capture-time')).direction = 'sendrecv';
   transceiver.setHeaderExtensionsToNegotiate(extensions);
-  peer.ontrack = ({ track }) => (video.srcObject = new MediaStream([track]));
+  if (wanted.sound) peer.addTransceiver('audio', { direction: 'recvonly' });
+  video.muted = !wanted.sound;
+  video.srcObject = new MediaStream();
+  peer.ontrack = ({ track }) => video.srcObject.addTrack(track);
   peer.onconnectionstatechange = () => {
     if (peer.connectionState === 'failed') link.fail('the connection failed');
   };
@@ -26,6 +30,8 @@ try {
   const answer = await fetch(wanted.whep, { method: 'POST', headers, body: peer.localDescription.sdp });
   if (!answer.ok) throw new Error(`WHEP: ${answer.status} ${await answer.text()}`);
   await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+  if (wanted.sound) await soundHeard();
+  link.send({ opened: { sound: wanted.sound } });
 } catch (error) {
   link.fail(error);
 }
@@ -38,6 +44,11 @@ function shown(_now, { receiveTime, presentationTime, processingDuration, rtpTim
     ([top, bottom]) => link.frame(top, bottom, at, way),
     (error) => link.fail(error),
   );
+}
+
+async function soundHeard() {
+  const isHeard = ({ type, kind, audioLevel }) => type === 'inbound-rtp' && kind === 'audio' && audioLevel > 0;
+  while (![...(await peer.getStats()).values()].some(isHeard)) await new Promise((done) => setTimeout(done, LOOK_AGAIN_MS));
 }
 
 // When the sender captured a picture, by its own wall clock, which is ours; null when the browser has gone on to another picture.

@@ -20,6 +20,8 @@ pub(super) struct Report {
     pub(super) height: u32,
     pub(super) frame_rate: u32,
     pub(super) seconds: u32,
+    /// Whether there was sound beside the pictures.
+    pub(super) sound: bool,
     /// The pictures that were shown.
     pub(super) pictures: Seen,
     /// Those torn or unreadable, of all looked at.
@@ -46,7 +48,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Machine { processor, cores, kernel, load_before, browser }, seen) = (&self.machine, &self.pictures);
-        writeln!(f, "screen {}x{}, a picture drawn {} times a second for {} s", self.width, self.height, self.frame_rate, self.seconds)?;
+        let Self { width, height, frame_rate, seconds, .. } = self;
+        let with = if self.sound { "with sound" } else { "pictures alone" };
+        writeln!(f, "screen {width}x{height}, drawn {frame_rate} times a second for {seconds} s, {with}")?;
         writeln!(f, "{processor}, {cores} cores, Linux {kernel}, load {load_before} before the run; {browser}")?;
         writeln!(
             f,
@@ -97,6 +101,7 @@ mod tests {
             height: 720,
             frame_rate: 30,
             seconds: 20,
+            sound: true,
             pictures: Seen {
                 sent: 600,
                 seen: 590,
@@ -123,6 +128,7 @@ mod tests {
             |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap_or_default().split_ascii_whitespace().collect::<Vec<_>>();
         assert_eq!(row("shown")[1..], ["30.0", "42.0", "45.0", "58.0", "71.2", "31.5"]);
         assert_eq!(row("received")[1..], ["–"; 6]);
+        assert!(table.starts_with("screen 1280x720, drawn 30 times a second for 20 s, with sound\n"), "{table}");
         assert!(table.contains("drawn 600, shown 590 (98.3 %), again 3, out of order 0, torn 2, unreadable 1"), "{table}");
         assert!(table.contains("at most 0.062 ms (190 round trips)") && table.contains("drawn 58.0 ms (p99) after"), "{table}");
     }
