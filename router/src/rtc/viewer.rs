@@ -37,6 +37,8 @@ pub(super) struct Viewer {
     told_bps: Option<u32>,
     /// What there was to send of pictures, lately and for longer.
     offered: [Offered; 2],
+    /// Since when it has said that it can take less than it was told.
+    doubted: Option<Instant>,
     /// Whether we estimate what its way carries.
     estimating: bool,
     /// When the way was last probed; nothing while nothing is sent.
@@ -106,6 +108,7 @@ impl Viewer {
             shown: None,
             told_bps: None,
             offered: [Offered::over(LATELY), Offered::over(LONGER)],
+            doubted: None,
             estimating: false,
             probed: None,
         }
@@ -166,7 +169,7 @@ impl Viewer {
     /// Takes an estimate of what the way carries; says what there is of it for pictures, if that is news.
     pub(super) fn handle_estimate(&mut self, estimate: &BweKind, now: Instant) -> Option<u32> {
         match estimate {
-            BweKind::Remb { estimate, .. } => self.take_estimate(*estimate, now),
+            BweKind::Remb { estimate, .. } => self.take_estimate(*estimate, now, DOUBT),
             // Its value is the mean of seconds: too late to be of use when the way has become narrow.
             BweKind::Twcc { can_probe, .. } => {
                 self.estimating = *can_probe;
@@ -183,17 +186,25 @@ impl Viewer {
         if round_trip.is_some_and(|round_trip| self.history.handle_round_trip(round_trip)) {
             self.keep(rtc);
         }
-        stats.bwe_tx.filter(|_| self.estimating).and_then(|estimate| self.take_estimate(estimate, now))
+        stats.bwe_tx.filter(|_| self.estimating).and_then(|estimate| self.take_estimate(estimate, now, Duration::ZERO))
     }
 
-    fn take_estimate(&mut self, estimate: Bitrate, now: Instant) -> Option<u32> {
+    /// One that falls is taken when it has been there for some time.
+    fn take_estimate(&mut self, estimate: Bitrate, now: Instant, some_time: Duration) -> Option<u32> {
         let bits = estimate.as_u64();
         let sound = if self.audio.is_some() { SOUND_BPS } else { 0 };
         // RTP's headers, and what has to be sent again.
         let pictures = (bits / 16 * 15).saturating_sub(sound).max(LEAST_BPS);
         let pictures = u32::try_from(pictures).unwrap_or(u32::MAX);
         let before = self.allowance.rate_bps();
-        if pictures < before.unwrap_or(self.bitrate_bps) && !self.is_tried(pictures, now) {
+        let falls = pictures < before.unwrap_or(self.bitrate_bps);
+        if falls && !self.is_tried(pictures, now) {
+            self.doubted = None;
+            return None;
+        }
+        let since = self.doubted.filter(|_| falls).unwrap_or(now);
+        self.doubted = falls.then_some(since);
+        if falls && now < since + some_time {
             return None;
         }
         let pictures = before.map_or(pictures, |before| pictures.max(before / 4 * 3));
@@ -362,6 +373,10 @@ const SPREAD: f64 = 2.5;
 /// Shorter than the distance of regular key frames, and longer.
 const LATELY: Duration = Duration::from_millis(500);
 const LONGER: Duration = Duration::from_secs(4);
+
+/// A viewer thinks of a burst on a busy machine what it would think of a narrow way, and then of the rest behind it that little more fits:
+/// what it says must hold while there is something to send. Half-way between two reports that are a second apart.
+const DOUBT: Duration = Duration::from_millis(500);
 
 /// What is set aside for sound, with its headers.
 const SOUND_BPS: u64 = 110_000;
