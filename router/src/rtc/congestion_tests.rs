@@ -179,3 +179,30 @@ fn viewer_that_is_shown_nothing_costs_little() {
     let bytes: usize = show.world.sent.iter().map(|(_, bytes)| bytes).sum();
     assert!(show.world.sent.len() < 2_000 && bytes < 150_000, "{} datagrams, {bytes} bytes in a minute", show.world.sent.len());
 }
+
+#[test]
+fn viewer_of_a_caret_costs_little_more_and_gets_what_it_misses() {
+    let plain = |line: &&str| !line.contains("transport-wide-cc") && !line.contains("transport-cc");
+    let strip = |sdp: String| sdp.lines().filter(plain).map(|line| format!("{line}\r\n")).collect();
+    let worlds = [
+        ("estimated", World::new(&[Video], Role::Viewer, Link { lost: 100, ..Link::GOOD })),
+        ("not", World::offered(&[Video], Role::Viewer, Link { lost: 100, ..Link::GOOD }, strip)),
+    ];
+    for (which, world) in worlds {
+        let mut show = Show::of(world, None);
+        show.run(2);
+        show.world.run(ms(2_000));
+        let got = show.got(H264);
+        show.world.sent.clear();
+        show.world.looks = 0;
+        for nth in 0..120 {
+            let (now, time) = (show.world.now, MediaTime::from(show.world.now - show.world.start));
+            let unit = access_unit(nth == 0, 120);
+            show.world.peers.write(show.world.id, &picture(nth == 0, &unit, time, now), now, now);
+            show.world.run(ms(500));
+        }
+        let (looks, sent, seen) = (show.world.looks, show.world.sent.len(), show.got(H264) - got);
+        assert!(looks < 60 * 20 && sent < 60 * 20, "{which}: {looks} looks and {sent} datagrams in a minute");
+        assert!(seen >= 110, "{which}: {seen} of 120 pictures");
+    }
+}

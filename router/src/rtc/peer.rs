@@ -277,7 +277,7 @@ impl Peer {
                         return output;
                     }
                 }
-                Ok(Output::Timeout(at)) if self.rtc.is_alive() && at < now + SOONEST_LOOK && !told && !self.is_idle(now) => {
+                Ok(Output::Timeout(at)) if self.rtc.is_alive() && at < now + SOONEST_LOOK && !told && !self.may_wait(now) => {
                     told = true;
                     self.advance(at.max(now));
                 }
@@ -340,16 +340,21 @@ impl Peer {
             Side::Viewer(viewer) => viewer.deadline(),
         };
         // Told the time str0m may say the same again: it is not to be asked for ever.
-        let rtc = rtc.max(if self.is_idle(now) { self.advanced + IDLE_LOOK } else { now + SOONEST_LOOK });
+        let rtc = rtc.max(if self.is_quiet(now) { self.advanced + IDLE_LOOK } else { now + SOONEST_LOOK });
         [Some(rtc), side, Some(self.heard + PATIENCE)].into_iter().flatten().min().unwrap_or(rtc)
     }
 
     /// Whether nothing about it is urgent.
-    fn is_idle(&self, now: Instant) -> bool {
+    fn is_quiet(&self, now: Instant) -> bool {
         match &self.side {
             Side::Publisher(_) => false,
-            Side::Viewer(viewer) => self.connected && viewer.is_idle(now),
+            Side::Viewer(viewer) => self.connected && viewer.is_quiet(now),
         }
+    }
+
+    /// Whether nothing is urgent by what was sent, nor by what was heard just now: a packet to be sent again.
+    fn may_wait(&self, now: Instant) -> bool {
+        self.is_quiet(now) && self.heard != now
     }
 
     /// A datagram as `str0m` takes it. One socket answers at all of our addresses: which of them it came to is not looked at, any one that
@@ -376,7 +381,7 @@ impl Peer {
     }
 }
 
-/// How often the timers of a viewer are looked at that is sent no pictures. Estimating and pacing want to be at it 25 times a second.
+/// How often the timers of a viewer are looked at that is sent next to nothing. Estimating and pacing want to be at it 25 times a second.
 const IDLE_LOOK: Duration = Duration::from_millis(500);
 /// How soon the timers of a viewer are looked at again.
 const SOONEST_LOOK: Duration = Duration::from_millis(1);

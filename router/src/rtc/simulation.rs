@@ -69,6 +69,8 @@ pub(super) struct World {
     pub(super) mids: HashMap<MediaKind, Mid>,
     /// The RTP time at which the client's clock of a kind began; 0 where none is named.
     pub(super) first_ticks: HashMap<MediaKind, u64>,
+    /// How often our timers were looked at.
+    pub(super) looks: usize,
     client_due: Instant,
     random: u64,
     /// When a narrow link has carried all it was given.
@@ -133,6 +135,7 @@ impl World {
             seen_at: CLIENT,
             mids,
             first_ticks: HashMap::new(),
+            looks: 0,
             client_due: now,
             random: 7,
             link_free: now,
@@ -165,6 +168,7 @@ impl World {
                 // A client that says the same again must not stop the clock.
                 self.client_due = self.now + Duration::from_millis(1);
             } else {
+                self.looks += 1;
                 self.peers.handle_timeout(self.now);
             }
         }

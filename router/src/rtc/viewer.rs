@@ -122,9 +122,9 @@ impl Viewer {
         extensions.set(5, Extension::PlayoutDelay);
         extensions.set(6, Extension::AbsoluteCaptureTime);
         // Either we estimate what the way carries from when packets arrived, or the viewer does from when they were sent (REMB).
-        let feedback = if offer.has_transport_feedback() { Extension::TransportSequenceNumber } else { Extension::AbsoluteSendTime };
-        extensions.set(7, feedback);
-        Rtc::builder()
+        let is_told = offer.has_transport_feedback();
+        extensions.set(7, if is_told { Extension::TransportSequenceNumber } else { Extension::AbsoluteSendTime });
+        let config = Rtc::builder()
             .clear_codecs()
             .enable_h264(true)
             .enable_vp8(true)
@@ -132,10 +132,13 @@ impl Viewer {
             .set_extension_map(extensions)
             .set_rtp_mode(true)
             .set_rtcp_report_interval_audio(REPORT_EVERY)
-            .set_rtcp_report_interval_video(REPORT_EVERY)
-            .set_stats_interval(Some(ESTIMATE_EVERY))
+            .set_rtcp_report_interval_video(REPORT_EVERY);
+        if is_told {
             // Most ways carry it all; one that does not says so in a round trip or two.
-            .enable_bwe(Some(Bitrate::bps(u64::from(bitrate_bps))))
+            config.set_stats_interval(Some(ESTIMATE_EVERY)).enable_bwe(Some(Bitrate::bps(u64::from(bitrate_bps))))
+        } else {
+            config.set_stats_interval(Some(ROUND_TRIP_EVERY))
+        }
     }
 
     pub(super) fn handle_media(&mut self, rtc: &mut Rtc, media: &MediaAdded) {
@@ -246,7 +249,9 @@ impl Viewer {
                     |(nth, payload)| Waiting { payload: Payload::clone(payload), rtp_time, at, first: nth == 0, marker: nth == last };
                 self.waiting.extend(unit.payloads.iter().enumerate().map(packet));
                 self.shown = Some(now);
-                self.probe(rtc, now);
+                if !self.is_little(now) {
+                    self.probe(rtc, now);
+                }
                 self.release(rtc, now);
             }
         }
@@ -256,7 +261,7 @@ impl Viewer {
     /// Goes on to `now`; says whether a key frame is wanted.
     pub(super) fn handle_timeout(&mut self, rtc: &mut Rtc, now: Instant) -> bool {
         self.release(rtc, now);
-        if self.is_idle(now) {
+        if self.is_quiet(now) {
             self.rest(rtc);
         }
         self.allowance.wants_key(now)
@@ -268,9 +273,14 @@ impl Viewer {
         [gate, self.allowance.deadline()].into_iter().flatten().min()
     }
 
-    /// Whether no pictures have been sent for a while: nothing about it is urgent.
-    pub(super) fn is_idle(&self, now: Instant) -> bool {
-        self.waiting.is_empty() && self.shown.is_none_or(|shown| now.saturating_duration_since(shown) >= IDLE)
+    /// Whether nothing about it is urgent: so little is sent that no estimate could come of it.
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
+        let is_shown = |shown| now.saturating_duration_since(shown) >= if self.is_little(now) { PAUSE } else { IDLE };
+        self.waiting.is_empty() && self.shown.is_none_or(is_shown)
+    }
+
+    fn is_little(&self, now: Instant) -> bool {
+        self.offered[0].rate_bps(now) < QUIET_BPS
     }
 
     /// Sends what may go.
@@ -364,6 +374,9 @@ const REPORT_EVERY: Duration = Duration::from_millis(500);
 /// How old an estimate may be: peers give feedback as often.
 const ESTIMATE_EVERY: Duration = Duration::from_millis(100);
 
+/// How old a round trip may be where that is all there is to know.
+const ROUND_TRIP_EVERY: Duration = Duration::from_secs(1);
+
 /// Packets of pictures that go at once: a picture of 35 kB, larger than any at 3 Mbit/s but key frames.
 const BURST_PACKETS: usize = 32;
 
@@ -386,6 +399,11 @@ const LEAST_BPS: u64 = 30_000;
 
 /// So long after its last picture a viewer's estimate may grow old.
 const IDLE: Duration = Duration::from_secs(2);
+
+/// A caret that blinks is less than this, with pauses longer than that: any estimate would be of the pauses, which `str0m` fills with packets
+/// of nothing, one every 5 ms.
+const QUIET_BPS: f64 = 64_000.0;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How often a way is probed that carries less than there is.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
