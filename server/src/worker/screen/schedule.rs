@@ -37,7 +37,7 @@ const GAP: (Duration, Duration) = (Duration::from_millis(100), Duration::from_se
 
 /// From one picture of the same to a finer one. The bits for it must come back first: more of them would each be a little finer, at as much
 /// work.
-const FINER: Duration = Duration::from_millis(200);
+const FINER: Duration = Duration::from_millis(400);
 
 impl Schedule {
     /// Makes the schedule of at most `frame_rate` pictures a second.
@@ -161,7 +161,7 @@ mod tests {
             schedule.set_refresh(refresh);
             let start = Instant::now();
             let mut due = start;
-            for (news, expected) in [(true, 100), (false, 300), (false, 500)] {
+            for (news, expected) in [(true, 100), (false, 500), (false, 900)] {
                 schedule.take(news, due);
                 schedule.set_rough(true);
                 due = schedule.due(false, due).expect("a finer one");
