@@ -13,6 +13,8 @@ import wait
 RATE = 48000
 # Samples read at a time: 5 ms.
 BLOCK = 240
+# The mean luma below which a picture is black.
+BLACK = 18
 
 
 class Eye:
@@ -37,8 +39,8 @@ class Eye:
         while not self._ended.wait(0.003):
             number = clip.read_row(luma[:row])
             mean = float(luma[:: self.height // 16, ::16].mean())
-            # What changes is what counts.
-            if not self.log or self.log[-1][1] != number or abs(self.log[-1][2] - mean) > 8:
+            # What changes is what counts; a picture that is half overwritten with black may be as dark as 22.
+            if not self.log or self.log[-1][1] != number or abs(self.log[-1][2] - mean) > 8 or (mean < BLACK) != self.is_black:
                 self.log.append((time.monotonic(), number, mean))
         del luma
 
@@ -48,7 +50,7 @@ class Eye:
 
     @property
     def is_black(self) -> bool:
-        return bool(self.log) and self.log[-1][2] < 18
+        return bool(self.log) and self.log[-1][2] < BLACK
 
     def numbers(self, start: int = 0) -> list[int]:
         return [number for _, number, _ in self.log[start:] if number is not None]
