@@ -141,3 +141,30 @@ fn noise_keeps_to_the_average_and_no_second_exceeds_the_maximum() {
     let lowered = bits_of_noise(&mut encoder, 4);
     assert!(lowered[1..].iter().all(|bits| *bits <= 1_050_000), "what was lowered is the maximum, too: {lowered:?}");
 }
+
+#[test]
+fn key_frame_after_a_rest_is_as_fine_as_the_first() {
+    let mut encoder = H264Encoder::new(settings()).expect("libx264");
+    let mut state = 1_u32;
+    let detail = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    let bytes: Vec<u8> = detail.take(320 * 240 * 3 / 2).collect();
+    let source = I420::packed(&bytes, 320, 240).expect("sized");
+    let mut error_after = |seconds: i64| {
+        let packet =
+            encoder.encode(&source, MediaTime::from_millis(seconds * 1_000), Instant::now(), true).expect("encoded").expect("no delay");
+        let mut decoder = VideoDecoder::new(Codec::H264).expect("a decoder");
+        decoder.send(&packet).expect("a good packet");
+        let shown = decoder.receive().expect("a good packet").expect("a picture");
+        let shown = shown.as_i420().expect("planar");
+        let rows = (0..240).flat_map(|row| source.y.row(row, 320).iter().zip(shown.y.row(row, 320)));
+        rows.map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum::<u64>() / (320 * 240)
+    };
+    let first = error_after(0);
+    // The buffer is credited with the rest at the end of the picture behind it.
+    error_after(1);
+    let later = [2, 3, 4].map(error_after);
+    assert!(later.iter().all(|error| *error < first * 5 / 4), "mean square errors: {first}, then {later:?}");
+}
