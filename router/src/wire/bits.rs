@@ -76,6 +76,17 @@ impl BitWriter {
         self.put(code, length);
     }
 
+    /// Writes one such code after another.
+    pub(super) fn put_exp_golombs(&mut self, values: &[u32]) {
+        values.iter().for_each(|&value| self.put_exp_golomb(value));
+    }
+
+    /// Writes whole bytes, behind zeros up to the next one.
+    pub(super) fn put_bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.bits = self.bytes.len() * 8;
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

@@ -46,6 +46,8 @@ pub(crate) struct BroadcastStats {
     pub(crate) encoders: u64,
     /// Pictures encoded, by codec.
     pub(crate) pictures: [(&'static str, u64); 3],
+    /// Pictures in which the few places that changed stand as they are, without the encoder.
+    pub(crate) patches: u64,
     /// Pictures that stood for one of the same, without the encoder.
     pub(crate) repeats: u64,
     /// Pictures dropped because the network thread was behind.
@@ -126,6 +128,7 @@ impl Broadcast {
             rows: screen.rows.load(Relaxed),
             encoders: screen.encoders.load(Relaxed),
             pictures: [("h264", screen.h264.load(Relaxed)), ("mpeg1", screen.mpeg1.load(Relaxed)), ("vp8", screen.vp8.load(Relaxed))],
+            patches: screen.patches.load(Relaxed),
             repeats: screen.repeats.load(Relaxed),
             overruns: screen.overruns.load(Relaxed),
             sound_encoders: self.sound.as_ref().map_or(0, |sound| sound.view().sound_encoders.load(Relaxed)),

@@ -26,6 +26,7 @@ impl Page {
         self.counter("screen_rows_total", "Rows of the display read and converted.", stats.rows)?;
         self.counter("screen_encoders_opened_total", "Encoders of pictures opened.", stats.encoders)?;
         self.labelled("screen_pictures_total", "Pictures encoded.", "counter", "codec", stats.pictures)?;
+        self.counter("screen_patches_total", "Pictures in which little changed, without the encoder.", stats.patches)?;
         self.counter("screen_repeats_total", "Pictures of a screen at rest, without the encoder.", stats.repeats)?;
         self.counter("screen_overruns_total", "Pictures dropped because the network thread was behind.", stats.overruns)?;
         self.counter("sound_encoders_opened_total", "Encoders of the speaker opened.", stats.sound_encoders)?;
@@ -82,6 +83,7 @@ mod tests {
             rows: 720,
             encoders: 1,
             pictures: [("h264", 30), ("mpeg1", 0), ("vp8", 0)],
+            patches: 13,
             repeats: 12,
             overruns: 0,
             sound_encoders: 2,
@@ -93,6 +95,7 @@ mod tests {
             "# TYPE crosspoint_screen_captures_total counter",
             "crosspoint_screen_captures_total 9",
             "crosspoint_screen_pictures_total{codec=\"h264\"} 30",
+            "crosspoint_screen_patches_total 13",
             "crosspoint_screen_repeats_total 12",
             "# TYPE crosspoint_viewers gauge",
             "crosspoint_viewers{packing=\"ts\"} 3",

@@ -81,8 +81,9 @@ impl H264Encoder {
         unopened.set(c"profile", c"baseline")?;
         unopened.set(c"forced-idr", c"1")?;
         // A key frame costs ten times another: only who needs one asks. A scene cut is coded as it comes.
-        // `qcomp=1`: its quantizer is what it is told.
-        unopened.set(c"x264-params", c"keyint=infinite:scenecut=0:open-gop=0:repeat-headers=1:annexb=1:qcomp=1")?;
+        // `qcomp=1`: its quantizer is what it is told. `dpb-size`: whoever splices pictures in has room for one at a decoder.
+        let tuning = c"keyint=infinite:scenecut=0:open-gop=0:repeat-headers=1:annexb=1:qcomp=1:dpb-size=2";
+        unopened.set(c"x264-params", tuning)?;
         let told = FINEST as f32;
         tell(&mut unopened.context, told)?;
         let rate = RateControl::new(settings.format.frame_rate(), settings.bitrate_bps, settings.max_bitrate_bps);
@@ -113,7 +114,7 @@ impl H264Encoder {
     ) -> Result<Option<Packet>> {
         // x264 wants times that rise; two pictures inside one tick are as good as a tick apart.
         let ticks = pts.to_90khz().max(self.last_ticks.saturating_add(1));
-        let plan = self.rate.plan(ticks as f64 / f64::from(TICKS));
+        let plan = self.rate.plan(seconds(ticks));
         if plan.quantizer != self.told {
             tell(&mut self.encoding.context, plan.quantizer)?;
             self.told = plan.quantizer;
@@ -126,6 +127,11 @@ impl H264Encoder {
         self.rate.spend(bytes_mut(&mut encoded)?.len() * 8);
         amend(bytes_mut(&mut encoded)?);
         self.encoding.pack(encoded, pts, captured).map(Some)
+    }
+
+    /// Takes so many bits for a picture of this time that somebody else makes, of the few that there are for such.
+    pub fn afford(&mut self, pts: MediaTime, bits: usize) -> bool {
+        self.rate.afford(seconds(pts.to_90khz()), bits)
     }
 
     /// Whether another picture of the same would be finer than the last one.
@@ -147,6 +153,10 @@ impl H264Encoder {
     pub fn format(&self) -> VideoFormat {
         self.encoding.format
     }
+}
+
+fn seconds(ticks: i64) -> f64 {
+    ticks as f64 / f64::from(TICKS)
 }
 
 /// Sets x264's constant rate factor, also while it runs: libavcodec's wrapper compares it with what it had before each picture.

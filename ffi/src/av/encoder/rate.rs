@@ -11,6 +11,11 @@ pub(super) struct RateControl {
     period_s: f64,
     peak: Bucket,
     mean: Bucket,
+    /// What others make of it: a small part, so x264's buffer need not know.
+    spare: Bucket,
+    /// When the buckets were filled last.
+    filled_s: Option<f64>,
+    /// When x264 made a picture last.
     last_s: Option<f64>,
     cut: bool,
 }
@@ -36,7 +41,15 @@ impl RateControl {
     /// Makes one for pictures at `frame_rate` at most.
     pub(super) fn new(frame_rate: u32, bitrate_bps: u32, max_bitrate_bps: u32) -> Self {
         let full = Bucket { bits: f64::MAX, capacity: 0.0, per_s: 0.0 };
-        let mut control = Self { period_s: 1.0 / f64::from(frame_rate.max(1)), peak: full, mean: full, last_s: None, cut: false };
+        let mut control = Self {
+            period_s: 1.0 / f64::from(frame_rate.max(1)),
+            peak: full,
+            mean: full,
+            spare: full,
+            filled_s: None,
+            last_s: None,
+            cut: false,
+        };
         control.set_bitrate(bitrate_bps, max_bitrate_bps);
         control
     }
@@ -45,13 +58,13 @@ impl RateControl {
     pub(super) fn set_bitrate(&mut self, bitrate_bps: u32, max_bitrate_bps: u32) {
         self.peak.set_rate(f64::from(max_bitrate_bps), PEAK_S);
         self.mean.set_rate(f64::from(bitrate_bps), MEAN_S);
+        self.spare.set_rate(f64::from(bitrate_bps) * SPARE, MEAN_S);
     }
 
     /// Says how to encode a picture of this time.
     pub(super) fn plan(&mut self, now_s: f64) -> Plan {
-        let passed_s = self.last_s.map_or(0.0, |last_s| (now_s - last_s).max(0.0));
-        self.last_s = Some(now_s);
-        let (peak, mean) = (self.peak.fill(passed_s), self.mean.fill(passed_s));
+        let passed_s = since(&mut self.last_s, now_s);
+        let (peak, mean) = self.fill(now_s);
         let level = peak.min(mean);
         let strain = (1.0 - level / EASY).clamp(0.0, 1.0);
         // In half steps: each change costs x264 a look at all of its settings.
@@ -63,6 +76,25 @@ impl RateControl {
         let per_s = if mean > 0.0 { self.peak.per_s } else { self.mean.per_s };
         let fill_bps = (per_s * periods).min((0.9 * self.peak.capacity / self.period_s).max(per_s));
         Plan { quantizer: quantizer as f32, fill_bps }
+    }
+
+    /// Takes so many bits for a picture of this time that x264 does not make, if they are few enough.
+    pub(super) fn afford(&mut self, now_s: f64, bits: usize) -> bool {
+        self.fill(now_s);
+        let is_affordable = bits as f64 <= self.spare.bits;
+        if is_affordable {
+            for bucket in [&mut self.spare, &mut self.peak, &mut self.mean] {
+                bucket.bits -= bits as f64;
+            }
+        }
+        is_affordable
+    }
+
+    /// Lets time pass up to `now_s`; answers how full what holds the peak is, and the average.
+    fn fill(&mut self, now_s: f64) -> (f64, f64) {
+        let passed_s = since(&mut self.filled_s, now_s);
+        self.spare.fill(passed_s);
+        (self.peak.fill(passed_s), self.mean.fill(passed_s))
     }
 
     /// Takes note of what the picture took.
@@ -92,6 +124,11 @@ impl Bucket {
     }
 }
 
+/// What passed since `then`, which becomes `now_s`.
+fn since(then: &mut Option<f64>, now_s: f64) -> f64 {
+    then.replace(now_s).map_or(0.0, |then_s| (now_s - then_s).max(0.0))
+}
+
 /// The quantizer of a picture that the line has room for: text at it is like the original's.
 pub(super) const FINEST: f64 = 22.0;
 /// That of one for which nothing is left.
@@ -104,6 +141,8 @@ const EASY: f64 = 0.75;
 pub(super) const PEAK_S: f64 = 0.3;
 /// Over what time the average is held.
 const MEAN_S: f64 = 1.0;
+/// The part of the average that pictures of others may take.
+const SPARE: f64 = 0.25;
 
 #[cfg(test)]
 mod tests {
@@ -162,6 +201,21 @@ mod tests {
         assert_eq!(control.plan(19.0).fill_bps, rate, "a time that falls");
         let mut slow = RateControl::new(1, RATE, RATE);
         assert_eq!([slow.plan(0.0), slow.plan(1.0)].map(|plan| plan.fill_bps), [rate; 2], "a period that fills it");
+    }
+
+    #[test]
+    fn others_have_a_part_of_the_average_and_take_it_from_the_rest() {
+        let mut control = RateControl::new(30, RATE, RATE);
+        control.plan(0.0);
+        let taken = (0..300).filter(|nth| control.afford(f64::from(*nth) / 30.0, 30_000)).count();
+        // A quarter of the rate for 10 s and what was saved up for a second before.
+        let expected = (0.25 * f64::from(RATE) * 11.0 / 30_000.0) as usize;
+        assert!(taken.abs_diff(expected) <= 1, "{taken} {expected}");
+        let fine = control.plan(10.0).quantizer;
+        assert!((0..8).all(|_| control.afford(11.0, 80_000)), "what a second brought");
+        assert!(!control.afford(11.0, 150_000));
+        let rough = control.plan(11.0).quantizer;
+        assert!(f64::from(fine) == FINEST && rough > fine, "{fine} {rough}");
     }
 
     #[test]

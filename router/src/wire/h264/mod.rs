@@ -1,8 +1,9 @@
-//! H.264 (ITU-T H.264): what its parameter sets say, and pictures that repeat the one before.
+//! H.264 (ITU-T H.264): what its parameter sets say, and pictures of ours between those of an encoder.
 
+mod escape;
 mod parameters;
-mod repeater;
+mod splicer;
 
-pub use repeater::Repeater;
+pub use splicer::Splicer;
 
 pub(in crate::wire) use parameters::Sps;

@@ -1,5 +1,6 @@
 //! What the parameter sets say of the pictures (ITU-T H.264, 7.3.2.1.1 and 7.3.2.2).
 
+use super::escape::unescaped;
 use crate::wire::annexb::{h264_nal, nals};
 use crate::wire::bits::Bits;
 
@@ -10,7 +11,9 @@ pub(in crate::wire) struct Sps {
     pub(in crate::wire) width: u32,
     /// The same.
     pub(in crate::wire) height: u32,
-    /// Macroblocks of a frame, those that cropping hides with them.
+    /// Macroblocks of a row, those that cropping hides with them.
+    pub(super) columns: u32,
+    /// The same of a frame.
     pub(super) macroblocks: u32,
     /// The bits that `frame_num` takes.
     pub(super) frame_num_bits: u32,
@@ -29,7 +32,7 @@ pub(super) struct Pps {
     pub(super) id: u32,
     /// `entropy_coding_mode_flag`: CABAC instead of CAVLC.
     pub(super) arithmetic: bool,
-    /// Whether a P slice's header or body holds what [`super::Repeater`] does not write: slice groups, weights, redundant pictures.
+    /// Whether a P slice's header or body holds what [`super::Splicer`] does not write: slice groups, weights, redundant pictures.
     pub(super) elaborate: bool,
     /// `deblocking_filter_control_present_flag`.
     pub(super) deblocking_control: bool,
@@ -96,8 +99,9 @@ impl Sps {
         let width = cropped(columns, unit_x, [crop[0], crop[1]])?;
         let frame_rows = rows.checked_add(1)?.checked_mul(2 - frames_only)?;
         let height = cropped(frame_rows - 1, unit_y, [crop[2], crop[3]])?;
-        let macroblocks = columns.checked_add(1)?.checked_mul(frame_rows)?;
-        Some(Self { width, height, macroblocks, frame_num_bits, order_type, reference_frames, frames_only: frames_only == 1 })
+        let columns = columns.checked_add(1)?;
+        let macroblocks = columns.checked_mul(frame_rows)?;
+        Some(Self { width, height, columns, macroblocks, frame_num_bits, order_type, reference_frames, frames_only: frames_only == 1 })
     }
 }
 
@@ -135,21 +139,6 @@ impl Pps {
 fn body(unit: &[u8], kind: u8) -> Option<Vec<u8>> {
     let nal = nals(unit).find(|nal| nal[0] & 0x1f == kind)?;
     Some(unescaped(nal.get(1..)?))
-}
-
-/// The bytes without those that keep start codes from appearing (7.4.1.1).
-fn unescaped(nal: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(nal.len());
-    let mut zeros = 0;
-    for &byte in nal {
-        if zeros >= 2 && byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        bytes.push(byte);
-    }
-    bytes
 }
 
 /// A scaling list of `size` numbers, if there is one (7.3.2.1.1.1).

@@ -11,9 +11,9 @@ use crosspoint_router::broadcast::Rendition;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use super::film::{Film, Made};
+use super::canvas::Canvas;
+use super::film::{Change, Film, MOST_BLOCKS, Made, Work};
 use super::schedule::{Refresh, Schedule};
-use super::source::Canvas;
 use super::{EncodeSettings, Orders, ScreenCodec, ScreenView, Shared};
 
 /// An encoding that is asked for.
@@ -31,6 +31,8 @@ pub(super) struct Encoding {
     retry: Option<Instant>,
     /// The picture in half its size.
     half: Half,
+    /// What changed in the picture, used again and again.
+    blocks: Vec<u32>,
 }
 
 /// A picture that is made smaller again and again.
@@ -70,7 +72,7 @@ impl Encoding {
     pub(super) fn new(settings: EncodeSettings, orders: Arc<Orders>, packets: mpsc::Sender<Packet>) -> Self {
         debug!(?settings, "screen encoding begins");
         let schedule = Schedule::new(settings.frame_rate);
-        Self { settings, orders, packets, schedule, encoder: None, seen: None, retry: None, half: Half::default() }
+        Self { settings, orders, packets, schedule, encoder: None, seen: None, retry: None, half: Half::default(), blocks: Vec::new() }
     }
 
     /// Whether nobody wants it any more.
@@ -143,35 +145,43 @@ impl Encoding {
     fn encode(&mut self, canvas: &Canvas, stamp: Instant, captured: Instant, shared: &Shared) -> Result<Vec<Packet>> {
         let ordered = self.orders.key.swap(false, Relaxed);
         let key = ordered || self.seen.is_none_or(|seen| seen.scene != canvas.scene());
-        let changed = self.seen.is_none_or(|seen| seen.version != canvas.version());
         // Out of the way: preparing needs all of us.
-        let mut half = std::mem::take(&mut self.half);
-        let encoded = match self.settings.rendition {
-            Rendition::Whole => self.encode_picture(&canvas.picture(), stamp, captured, key, changed, shared),
-            Rendition::Half => self.encode_picture(&half.of(&canvas.picture()), stamp, captured, key, changed, shared),
+        let (mut half, mut blocks) = (std::mem::take(&mut self.half), std::mem::take(&mut self.blocks));
+        let whole = canvas.picture();
+        let picture = match self.settings.rendition {
+            Rendition::Whole => whole,
+            Rendition::Half => half.of(&whole),
         };
-        self.half = half;
+        let change = self.change(canvas, &mut blocks);
+        let encoded = self.prepare(&picture, key, &shared.view).and_then(|()| {
+            let encoder = self.encoder.as_mut().expect("just prepared");
+            let pts = MediaTime::from(stamp.saturating_duration_since(shared.epoch));
+            encoder.codec.encode(&picture, pts, captured, key, change)
+        });
+        (self.half, self.blocks) = (half, blocks);
         let made = encoded?;
         self.seen = Some(Seen { version: canvas.version(), scene: canvas.scene() });
         self.schedule.set_rough(self.encoder.as_ref().is_some_and(|encoder| encoder.codec.is_rough()));
-        let counter = if made.is_encoded { self.settings.codec.counter(&shared.view) } else { &shared.view.repeats };
+        let counter = match made.work {
+            Work::Encoded => self.settings.codec.counter(&shared.view),
+            Work::Patched => &shared.view.patches,
+            Work::Repeated => &shared.view.repeats,
+        };
         counter.fetch_add(1, Relaxed);
         Ok(made.packets)
     }
 
-    fn encode_picture(
-        &mut self,
-        picture: &I420<'_>,
-        stamp: Instant,
-        captured: Instant,
-        key: bool,
-        changed: bool,
-        shared: &Shared,
-    ) -> Result<Made> {
-        self.prepare(picture, key, &shared.view)?;
-        let encoder = self.encoder.as_mut().expect("just prepared");
-        let pts = MediaTime::from(stamp.saturating_duration_since(shared.epoch));
-        encoder.codec.encode(picture, pts, captured, key, changed)
+    /// What changed since the last picture, in `blocks` where it is little: of one that is not made smaller.
+    fn change<'a>(&self, canvas: &Canvas, blocks: &'a mut Vec<u32>) -> Change<'a> {
+        match self.seen {
+            Some(seen) if seen.version == canvas.version() => Change::Nothing,
+            Some(seen) if self.settings.rendition == Rendition::Whole => {
+                blocks.clear();
+                blocks.extend(canvas.changed_since(seen.version).take(MOST_BLOCKS + 1));
+                if blocks.len() > MOST_BLOCKS { Change::Much } else { Change::Few(blocks) }
+            }
+            _ => Change::Much,
+        }
     }
 
     /// Sees that the encoder is for pictures of this size and for the bitrate that is ordered.
@@ -235,14 +245,14 @@ impl Encoder {
 }
 
 impl Codec {
-    /// The next packet, of a `picture` that `changed` since the last one or not.
-    fn encode(&mut self, picture: &I420<'_>, pts: MediaTime, captured: Instant, key: bool, changed: bool) -> Result<Made> {
+    /// The next packets: of a `picture` and its `change` since the last one.
+    fn encode(&mut self, picture: &I420<'_>, pts: MediaTime, captured: Instant, key: bool, change: Change<'_>) -> Result<Made> {
         let encoded = match self {
-            Self::H264(film) => return film.next(picture, pts, captured, key, changed),
+            Self::H264(film) => return film.next(picture, pts, captured, key, change),
             Self::Mpeg1(encoder) => encoder.encode(picture, pts, captured, key),
             Self::Vp8(encoder) => encoder.encode(picture, pts, captured, key),
         };
-        Ok(Made { packets: Vec::from_iter(encoded?), is_encoded: true })
+        Ok(Made { packets: Vec::from_iter(encoded?), work: Work::Encoded })
     }
 
     /// Whether another picture of the same would be finer.

@@ -4,30 +4,36 @@ use std::time::Instant;
 
 use crosspoint_ffi::av::{H264Encoder, H264Settings};
 use crosspoint_ffi::{Codec, I420, MediaTime, Packet, Payload, Result};
-use crosspoint_router::wire::h264::Repeater;
+use crosspoint_router::wire::h264::Splicer;
 
-/// An H.264 encoder that is left alone while the picture stays the same.
+/// An H.264 encoder that is left alone while the picture stays the same, or nearly so.
 ///
-/// To compare a picture with itself costs x264 milliseconds. It does so until the picture is as fine as can be; what players need of a screen
-/// that stands still from then on is made here: pictures that repeat the one before, and key frames that are sent again.
+/// To compare a picture with itself costs x264 milliseconds. It does so until the picture is as fine as can be. What is needed from then on is
+/// made here: pictures that repeat the one before, patches of the few places that changed (a caret, a letter typed), and key frames that are
+/// sent again.
 ///
-/// Copies: 0 (what is sent again is shared).
+/// Copies: 0 (what is sent again is shared; a patch is its samples, and the encoder's next picture is copied once behind it).
 #[derive(Debug)]
 pub(super) struct Film {
     encoder: H264Encoder,
-    repeater: Repeater,
+    splicer: Splicer,
     rest: Option<Rest>,
-    /// Pictures encoded since the last change, that one included.
+    /// The macroblocks that were patched since the encoder's last picture, in order.
+    patched: Vec<u32>,
+    /// Pictures encoded since it had to be, because of a change, that one included.
     since_change: u32,
+    /// What the encoder made last, as it made it.
+    #[cfg(test)]
+    encoders_own: Vec<u8>,
 }
 
-/// A key frame of the picture that is shown, and the finer ones of the same behind it: all that the encoder made since. As long as nothing
-/// changes, the stream can begin with them again.
+/// A key frame of the encoder's last picture, and the finer ones of the same behind it: all that the encoder made since. As long as patches
+/// do for what changes, the stream can begin with them again.
 #[derive(Debug)]
 struct Rest {
     packets: Vec<Packet>,
     /// As it was behind the last of them.
-    repeater: Repeater,
+    splicer: Splicer,
     /// How many of them were sent since the last key frame.
     sent: usize,
     /// Whether no other picture was sent since the last of them.
@@ -36,19 +42,51 @@ struct Rest {
     is_open: bool,
 }
 
+/// What differs from the picture before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Change<'a> {
+    /// Nothing does.
+    Nothing,
+    /// These macroblocks: by their number, row by row, in rising order.
+    Few(&'a [u32]),
+    /// All may.
+    Much,
+}
+
 /// What comes of a picture.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Made {
     /// In order; the last one is of the time that was asked for.
     pub(super) packets: Vec<Packet>,
-    /// Whether the encoder had work.
-    pub(super) is_encoded: bool,
+    pub(super) work: Work,
 }
+
+/// What was done for a picture.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Work {
+    /// The encoder had it.
+    Encoded,
+    /// What changed stands in it as it is.
+    Patched,
+    /// What was made before stands for it.
+    Repeated,
+}
+
+/// A picture that the encoder did not make now: its access unit, and whether it is a key frame.
+type Unit = (Payload, bool);
 
 impl Film {
     /// Opens the encoder.
     pub(super) fn new(settings: H264Settings) -> Result<Self> {
-        Ok(Self { encoder: H264Encoder::new(settings)?, repeater: Repeater::new(), rest: None, since_change: 0 })
+        Ok(Self {
+            encoder: H264Encoder::new(settings)?,
+            splicer: Splicer::new(),
+            rest: None,
+            patched: Vec::new(),
+            since_change: 0,
+            #[cfg(test)]
+            encoders_own: Vec::new(),
+        })
     }
 
     /// Changes the bitrate from the next picture on.
@@ -61,83 +99,137 @@ impl Film {
         self.is_worth_more() || self.rest.as_ref().is_some_and(Rest::is_behind)
     }
 
-    /// The next packets: of `picture`, or what stands for it when nothing `changed` since the last one.
-    pub(super) fn next(&mut self, picture: &I420<'_>, pts: MediaTime, captured: Instant, key: bool, changed: bool) -> Result<Made> {
-        let again = if changed { None } else { self.again(key) };
-        if let Some((data, key)) = again {
-            let packet = Packet { codec: Codec::H264, data, pts: Some(pts), dts: Some(pts), key, arrival: captured, parameters: None };
-            return Ok(Made { packets: vec![packet], is_encoded: false });
+    /// The next packets: of `picture`, or what stands for it, as the `change` since the last one allows.
+    pub(super) fn next(&mut self, picture: &I420<'_>, pts: MediaTime, captured: Instant, key: bool, change: Change<'_>) -> Result<Made> {
+        let made = match change {
+            Change::Nothing => self.again(picture, key),
+            Change::Few(blocks) => self.patch(picture, blocks, pts, key),
+            Change::Much => None,
+        };
+        if let Some((units, work)) = made {
+            return Ok(Made { packets: stamped(units, pts, captured, 0), work });
         }
         // The encoder goes on from its last picture; whoever was sent its key frame again must have that, too.
-        let mut packets = if key { Vec::new() } else { self.catch_up(pts) };
-        let repeater = &mut self.repeater;
-        let packet = self.encoder.encode_amended(picture, pts, captured, key, |unit| repeater.handle_unit(unit))?;
-        self.since_change = if changed { 1 } else { self.since_change.saturating_add(1) };
-        self.keep(packet.as_ref(), changed);
+        let behind = if key { Vec::new() } else { self.catch_up() };
+        let (splicer, mut spliced) = (&mut self.splicer, Ok(None));
+        let packet = self.encoder.encode_amended(picture, pts, captured, key, |unit| {
+            #[cfg(test)]
+            self.encoders_own.clone_from(&unit.to_vec());
+            spliced = splicer.handle_unit(unit);
+        })?;
+        let packet = match spliced? {
+            Some(unit) => packet.map(|packet| Packet { data: Payload::copy_from_slice(&unit), ..packet }),
+            None => packet,
+        };
+        let is_same = change == Change::Nothing && self.patched.is_empty();
+        self.since_change = if is_same { self.since_change.saturating_add(1) } else { 1 };
+        self.patched.clear();
+        self.keep(packet.as_ref(), is_same);
+        let mut packets = stamped(behind, pts, captured, 1);
         packets.extend(packet);
-        Ok(Made { packets, is_encoded: true })
+        Ok(Made { packets, work: Work::Encoded })
     }
 
     /// What stands for a picture of the same.
-    fn again(&mut self, key: bool) -> Option<(Payload, bool)> {
-        let is_worth_more = self.is_worth_more();
-        let rest = self.rest.as_mut();
-        if key {
-            // Two of the same identity must not meet (`idr_pic_id`, 7.4.3).
-            let meets = |rest: &Rest| rest.is_last && rest.packets.len() == 1;
-            let rest = rest.filter(|rest| !(is_worth_more || rest.is_behind() || meets(rest)))?;
-            (rest.sent, rest.is_open) = (0, false);
-            return self.send_kept();
-        }
-        if rest.is_some_and(|rest| rest.is_behind()) {
-            return self.send_kept();
-        }
-        if is_worth_more {
+    fn again(&mut self, picture: &I420<'_>, key: bool) -> Option<(Vec<Unit>, Work)> {
+        if self.is_worth_more() {
             return None;
         }
-        let unit = self.repeater.repeat()?;
-        if let Some(rest) = &mut self.rest {
-            (rest.is_last, rest.is_open) = (false, false);
+        if key && !self.patched.is_empty() {
+            return self.begin_patched(picture).map(|units| (units, Work::Repeated));
         }
-        Some((Payload::copy_from_slice(&unit), false))
+        if key {
+            self.rewind()?;
+        }
+        if self.rest.as_ref().is_some_and(Rest::is_behind) {
+            return self.send_kept().map(|unit| (vec![unit], Work::Repeated));
+        }
+        let unit = self.splicer.repeat()?;
+        self.come_between();
+        Some((vec![(Payload::copy_from_slice(&unit), false)], Work::Repeated))
+    }
+
+    /// What stands for a picture that differs in `blocks`.
+    fn patch(&mut self, picture: &I420<'_>, blocks: &[u32], pts: MediaTime, key: bool) -> Option<(Vec<Unit>, Work)> {
+        let patched = union(&self.patched, blocks);
+        let sent = if key { patched.len() } else { blocks.len() };
+        let is_possible = patched.len() <= MOST_BLOCKS && !self.is_worth_more() && (!key || self.can_rewind());
+        if !is_possible || !self.encoder.afford(pts, sent * BLOCK_BITS) {
+            return None;
+        }
+        if key {
+            self.patched = patched;
+            return self.begin_patched(picture).map(|units| (units, Work::Patched));
+        }
+        let mut ahead = self.splicer.clone();
+        if let Some(rest) = self.rest.as_ref().filter(|rest| rest.is_behind()) {
+            ahead = rest.splicer.clone();
+        }
+        let unit = ahead.patch(picture, blocks)?;
+        let mut units = self.catch_up();
+        (self.splicer, self.patched) = (ahead, patched);
+        self.come_between();
+        units.push((Payload::copy_from_slice(&unit), false));
+        Some((units, Work::Patched))
+    }
+
+    /// The key frame again with all that came behind it, and all patches in one.
+    fn begin_patched(&mut self, picture: &I420<'_>) -> Option<Vec<Unit>> {
+        self.rewind()?;
+        let mut units = self.catch_up();
+        let unit = self.splicer.patch(picture, &self.patched)?;
+        self.come_between();
+        units.push((Payload::copy_from_slice(&unit), false));
+        Some(units)
+    }
+
+    /// Begins the stream anew with what is kept, if it can.
+    fn rewind(&mut self) -> Option<()> {
+        let can = self.can_rewind();
+        let rest = self.rest.as_mut().filter(|_| can)?;
+        (rest.sent, rest.is_open) = (0, false);
+        Some(())
+    }
+
+    fn can_rewind(&self) -> bool {
+        // Two of the same identity must not meet (`idr_pic_id`, 7.4.3).
+        let meets = |rest: &Rest| rest.is_last && rest.packets.len() == 1;
+        self.rest.as_ref().is_some_and(|rest| !(rest.is_behind() || meets(rest)))
     }
 
     /// The next one of those that are kept.
-    fn send_kept(&mut self) -> Option<(Payload, bool)> {
+    fn send_kept(&mut self) -> Option<Unit> {
         let rest = self.rest.as_mut()?;
         let packet = rest.packets.get(rest.sent)?;
         (rest.sent, rest.is_last) = (rest.sent + 1, true);
         if !rest.is_behind() {
-            self.repeater = rest.repeater.clone();
+            self.splicer = rest.splicer.clone();
         }
         Some((packet.data.clone(), packet.key))
     }
 
-    /// The rest of those that are being sent again, each a millisecond before the next; the last of them before `pts`.
-    fn catch_up(&mut self, pts: MediaTime) -> Vec<Packet> {
-        let Some(rest) = self.rest.as_mut().filter(|rest| rest.is_behind()) else { return Vec::new() };
-        let packets = rest.packets.drain(..).skip(rest.sent);
-        let mut packets: Vec<_> = packets.collect();
-        let steps = 1..=i64::try_from(packets.len()).unwrap_or(0);
-        for (packet, step) in packets.iter_mut().zip(steps.rev()) {
-            let time = Some(pts - MediaTime::from_millis(step));
-            (packet.pts, packet.dts) = (time, time);
+    /// All that is left of those that are being sent again.
+    fn catch_up(&mut self) -> Vec<Unit> {
+        std::iter::from_fn(|| self.send_kept()).collect()
+    }
+
+    /// Takes note that a picture was sent that is none of those that are kept.
+    fn come_between(&mut self) {
+        if let Some(rest) = &mut self.rest {
+            (rest.is_last, rest.is_open) = (false, false);
         }
-        self.repeater = rest.repeater.clone();
-        self.rest = None;
-        packets
     }
 
     /// Keeps what the encoder made, or forgets all when it is no more of the same.
-    fn keep(&mut self, packet: Option<&Packet>, changed: bool) {
+    fn keep(&mut self, packet: Option<&Packet>, is_same: bool) {
         let Some(packet) = packet else { return self.rest = None };
-        let open = self.rest.take().filter(|rest| rest.is_open && !changed && !packet.key);
+        let open = self.rest.take().filter(|rest| rest.is_open && is_same && !packet.key);
         if !packet.key && open.is_none() {
             return;
         }
         let mut packets = open.map_or_else(Vec::new, |rest| rest.packets);
         packets.push(packet.clone());
-        self.rest = Some(Rest { sent: packets.len(), packets, repeater: self.repeater.clone(), is_last: true, is_open: true });
+        self.rest = Some(Rest { sent: packets.len(), packets, splicer: self.splicer.clone(), is_last: true, is_open: true });
     }
 
     /// Whether the encoder could make it finer.
@@ -153,9 +245,31 @@ impl Rest {
     }
 }
 
+/// Packets of `units`, each a millisecond before the next, the last of them `steps` before `pts`.
+fn stamped(units: Vec<Unit>, pts: MediaTime, captured: Instant, steps: i64) -> Vec<Packet> {
+    let last = i64::try_from(units.len()).unwrap_or(0) - 1 + steps;
+    let packet = |(step, (data, key)): (i64, Unit)| {
+        let time = Some(pts - MediaTime::from_millis(step));
+        Packet { codec: Codec::H264, data, pts: time, dts: time, key, arrival: captured, parameters: None }
+    };
+    (0..=last).rev().zip(units).map(packet).collect()
+}
+
+/// What is in either of two that are in order, in order.
+fn union(some: &[u32], others: &[u32]) -> Vec<u32> {
+    let mut both = [some, others].concat();
+    both.sort_unstable();
+    both.dedup();
+    both
+}
+
 /// Pictures of the same that are encoded one after another, at most: more of them are no finer, or the bitrate is too low for any. As many
 /// milliseconds are less than the shortest frame period.
 const MOST: u32 = 6;
+/// Macroblocks that are patched before the encoder has them all: as many bytes as a small key frame.
+pub(super) const MOST_BLOCKS: usize = 64;
+/// What a macroblock takes that holds its samples as they are: 256 of luma, 64 of each chroma.
+const BLOCK_BITS: usize = 384 * 8;
 
 #[cfg(test)]
 mod tests {
@@ -190,61 +304,91 @@ mod tests {
         MediaTime::from(Duration::from_millis(100) * u32::try_from(nth).expect("few"))
     }
 
-    /// The luma that a decoder shows for `packet`.
+    /// What a decoder shows for `packet`, its planes packed one behind the other.
     fn shown(decoder: &mut VideoDecoder, packet: &Packet) -> Vec<u8> {
         decoder.send(packet).expect("a good packet");
         let shown = decoder.receive().expect("a good packet").expect("a picture for each packet");
         let shown = shown.as_i420().expect("planar");
-        (0..shown.height).flat_map(|y| shown.y.row(y, shown.width).to_vec()).collect()
+        let planes = [
+            (shown.y, shown.width, shown.height),
+            (shown.u, shown.width / 2, shown.height / 2),
+            (shown.v, shown.width / 2, shown.height / 2),
+        ];
+        planes.into_iter().flat_map(|(plane, width, height)| (0..height).flat_map(move |y| plane.row(y, width).to_vec())).collect()
     }
 
-    /// What is asked of a film: a picture that changed (C) or not (.), or a key frame of either (K and k).
-    const PLOT: &str = "K..........C......C............k.k.k..C.C..........kkk..CC..K........k....k....k....k.kk.C.k.....k.....k.....kCCk..........kC..k..kkC";
+    /// Where the samples of macroblock `block` are in a packed picture.
+    fn samples_of(block: u32) -> impl Iterator<Item = usize> {
+        let (x, y) = (block % WIDTH.div_ceil(16), block / WIDTH.div_ceil(16));
+        [(0, 1), (WIDTH * HEIGHT, 2), (WIDTH * HEIGHT * 5 / 4, 2)].into_iter().flat_map(move |(start, scale)| {
+            let (width, height, side) = (WIDTH / scale, HEIGHT / scale, 16 / scale);
+            let columns = x * side..width.min((x + 1) * side);
+            let rows = y * side..height.min((y + 1) * side);
+            rows.flat_map(move |row| columns.clone().map(move |column| (start + row * width + column) as usize))
+        })
+    }
+
+    /// What is asked of a film: a picture that changed much (C), little (c) or not (.), or a key frame of such a one (K, l and k).
+    const PLOT: &str = "K..........C......C............k.k.k..C.C..........kkk..CC..K........k....k....k....k.kk.C.k.....k.....k.....kCCk..........kC..k..kkC\
+                        K.......c.c..c....c.k...c.l..cc.....k.k..lll...cC..........cccccccccccccccccccccccccccccccccccccccccc.....k......ccccc.k.lkc.cKc..C\
+                        K..........c.k.......l..ckc..............................ccccccccccccccccccl.k.C.c.C......ccc....k....l.....cc..........";
 
     #[test]
-    fn stream_that_was_not_all_encoded_shows_what_the_encoder_s_own_would() {
+    fn stream_that_was_not_all_encoded_shows_what_the_encoder_s_own_would_and_what_was_patched() {
         for (preset, bitrate_bps) in [(Preset::Ultrafast, 1_000_000), (Preset::Superfast, 500_000), (Preset::Veryfast, 8_000_000)] {
             let mut film = Film::new(settings(preset, bitrate_bps)).expect("libx264");
             let [mut decoder, mut own_decoder] = [(); 2].map(|()| VideoDecoder::new(Codec::H264).expect("a decoder"));
-            // Gives the encoder's numbers back: they go round after 16 pictures, so 15 more repetitions take one away.
-            let mut undo = Repeater::new();
-            let (mut scene, mut own, mut counts, mut last_pts) = (0, Vec::new(), [0; 4], pts(0) - pts(1));
-            for (nth, step) in PLOT.chars().enumerate() {
-                let (changed, key) = ("CK".contains(step), "Kk".contains(step));
-                scene += u32::from(changed);
-                let bytes = picture(scene, 48);
+            let (mut scene, mut own, mut last_pts) = (0, Vec::new(), pts(0) - pts(1));
+            let mut bytes = picture(0, 48);
+            let mut counts = [0; 5];
+            for (nth, step) in PLOT.chars().filter(|step| *step != ' ').enumerate() {
+                let (much, few, key) = ("CK".contains(step), "cl".contains(step), "Kkl".contains(step));
+                scene += u32::from(much || few);
+                // Three of them at most, which may be the same.
+                let blocks = union(&[], &[7, 11, 13].map(|factor| scene * factor % (20 * 12)));
+                if much {
+                    bytes = picture(scene, 48);
+                } else if few {
+                    let fresh = picture(scene, 200);
+                    blocks.iter().flat_map(|&block| samples_of(block)).for_each(|at| bytes[at] = fresh[at]);
+                }
                 let picture = I420::packed(&bytes, WIDTH, HEIGHT).expect("sized");
-                let mut made = film.next(&picture, pts(nth), Instant::now(), key, changed).expect("encoded");
+                let change = if much {
+                    Change::Much
+                } else if few {
+                    Change::Few(&blocks)
+                } else {
+                    Change::Nothing
+                };
+                let mut made = film.next(&picture, pts(nth), Instant::now(), key, change).expect("encoded");
+                let told = format!("{preset:?}, picture {nth}, {step}, {:?}", made.work);
                 let times: Vec<_> = made.packets.iter().map(|packet| packet.pts.expect("a time")).collect();
-                assert!(
-                    times[0] > last_pts && times.is_sorted() && times.last() == Some(&pts(nth)),
-                    "{preset:?}, picture {nth}: {times:?}"
-                );
+                assert!(times[0] > last_pts && times.is_sorted() && times.last() == Some(&pts(nth)), "{told}: {times:?}");
                 last_pts = pts(nth);
+                assert_eq!(made.packets.iter().filter(|packet| packet.key).count(), usize::from(key), "{told}");
                 let packet = made.packets.pop().expect("a packet for each picture");
-                assert_eq!(packet.key, key, "{preset:?}, picture {nth}");
-                for packet in &made.packets {
-                    assert!(made.is_encoded && changed && !packet.key, "{preset:?}, picture {nth}");
-                    counts[3] += 1;
-                    shown(&mut decoder, packet);
-                }
+                assert_eq!(made.packets.first().unwrap_or(&packet).key, key, "{told}");
+                counts[4] += made.packets.len();
+                made.packets.iter().for_each(|packet| drop(shown(&mut decoder, packet)));
                 let seen = shown(&mut decoder, &packet);
-                if made.is_encoded {
-                    counts[0] += 1;
-                    let mut unit = packet.data.to_vec();
-                    undo.handle_unit(&mut unit);
-                    own = shown(&mut own_decoder, &Packet { data: Payload::copy_from_slice(&unit), ..packet });
-                } else if packet.key {
-                    counts[1] += 1;
-                    undo.handle_unit(&mut packet.data.to_vec());
-                } else if packet.data.len() < REPETITION_BYTES {
-                    counts[2] += 1;
-                    (0..15).for_each(|_| drop(undo.repeat()));
+                match made.work {
+                    Work::Encoded => {
+                        let data = Payload::copy_from_slice(&film.encoders_own);
+                        own = shown(&mut own_decoder, &Packet { data, ..packet });
+                    }
+                    Work::Patched => blocks.iter().flat_map(|&block| samples_of(block)).for_each(|at| own[at] = bytes[at]),
+                    Work::Repeated => {}
                 }
+                let kind = match made.work {
+                    Work::Encoded => 0,
+                    Work::Patched => 1,
+                    Work::Repeated => 2 + usize::from(key),
+                };
+                counts[kind] += 1;
                 // What is sent again is as it was when it is complete.
-                assert!(seen == own || film.rest.as_ref().is_some_and(Rest::is_behind), "{preset:?}, picture {nth}");
+                assert!(seen == own || film.rest.as_ref().is_some_and(Rest::is_behind), "{told}");
             }
-            assert!(counts.iter().take(3).all(|&count| count > 4), "{preset:?}: encoded, keys, repetitions, caught up: {counts:?}");
+            assert!(counts.iter().all(|&count| count > 4), "{preset:?}: encoded, patched, repeated, keys again, caught up: {counts:?}");
         }
     }
 
@@ -254,15 +398,15 @@ mod tests {
         let mut next = |nth: usize, key, changed| {
             let bytes = picture(u32::from(nth > 21), 255);
             let picture = I420::packed(&bytes, WIDTH, HEIGHT).expect("sized");
-            film.next(&picture, pts(nth), Instant::now(), key, changed).expect("encoded")
+            film.next(&picture, pts(nth), Instant::now(), key, if changed { Change::Much } else { Change::Nothing }).expect("encoded")
         };
         (0..20).for_each(|nth| drop(next(nth, nth == 0, nth == 0)));
         let again = next(20, true, false);
-        assert!(!again.is_encoded && again.packets.len() == 1 && again.packets[0].key);
+        assert!(again.work == Work::Repeated && again.packets.len() == 1 && again.packets[0].key);
         let second = next(21, false, false);
-        assert!(!second.is_encoded && second.packets[0].data.len() > REPETITION_BYTES, "the finer one behind it");
+        assert!(second.work == Work::Repeated && second.packets[0].data.len() > REPETITION_BYTES, "the finer one behind it");
         let changed = next(22, false, true);
-        assert!(changed.is_encoded && changed.packets.len() == MOST as usize - 1, "{} packets", changed.packets.len());
+        assert!(changed.work == Work::Encoded && changed.packets.len() == MOST as usize - 1, "{} packets", changed.packets.len());
     }
 
     #[test]
@@ -273,9 +417,11 @@ mod tests {
         let mut encoded = 0;
         for nth in 0..20 {
             let was_rough = film.is_rough();
-            let made = film.next(&picture, pts(nth), Instant::now(), nth == 0, nth == 0).expect("encoded");
-            assert!(made.is_encoded == (was_rough || nth == 0), "picture {nth}");
-            encoded += u32::from(made.is_encoded);
+            let made = film
+                .next(&picture, pts(nth), Instant::now(), nth == 0, if nth == 0 { Change::Much } else { Change::Nothing })
+                .expect("encoded");
+            assert!((made.work == Work::Encoded) == (was_rough || nth == 0), "picture {nth}");
+            encoded += u32::from(made.work == Work::Encoded);
         }
         assert!((2..=MOST).contains(&encoded) && !film.is_rough(), "{encoded}");
     }

@@ -11,11 +11,13 @@
 //! | `schedule` | when an encoding's next picture is due: pure |
 //! | `encoding` | one encoder and where its packets go |
 //! | `film` | H.264 of a screen that moves and rests: what needs no encoder |
-//! | `source` | the display, there or not, and the picture of it |
+//! | `source` | the display, there or not |
+//! | `canvas` | the picture of it, and what changed when |
 //! | `turn` | the thread's loop |
 //!
 //! Copies: 1 (the X server writes changed rows into the shared segment), then the one conversion that all encoders read from.
 
+mod canvas;
 mod encoding;
 mod film;
 mod schedule;
@@ -117,6 +119,8 @@ pub(crate) struct ScreenView {
     pub(crate) mpeg1: AtomicU64,
     /// Pictures encoded as VP8.
     pub(crate) vp8: AtomicU64,
+    /// Pictures in which H.264 got the few places that changed as they are, without the encoder.
+    pub(crate) patches: AtomicU64,
     /// Pictures of a screen at rest that H.264 got without the encoder.
     pub(crate) repeats: AtomicU64,
     /// Pictures dropped because the network thread had no room for them.

@@ -1,4 +1,4 @@
-//! The display, there or not, and the picture of it that all encodings read.
+//! The display, there or not.
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crosspoint_ffi::fd::{Wake, wait_readable};
-use crosspoint_ffi::x11::{Display, Grab, Screen, bgra_to_i420};
-use crosspoint_ffi::{Error, I420, I420Mut, Remedy, Result};
+use crosspoint_ffi::x11::{Display, Grab, Screen};
+use crosspoint_ffi::{Error, Remedy, Result};
 use tracing::{debug, info, warn};
 
 use super::Shared;
+use super::canvas::Canvas;
 
 /// Where pictures come from.
 pub(super) struct Source {
@@ -24,18 +25,6 @@ pub(super) struct Source {
 enum Connection {
     Gone { retry: Instant },
     Live(Box<Screen>),
-}
-
-/// The picture that is encoded, again and again.
-pub(super) struct Canvas {
-    bytes: Vec<u8>,
-    width: u32,
-    height: u32,
-    /// Changes with each change of the picture.
-    version: u64,
-    /// Changes when the picture has nothing to do with the one before.
-    scene: u64,
-    captured: Instant,
 }
 
 /// Between one attempt to open the display and the next: first and longest. An attempt costs little, and a display that comes back is
@@ -122,54 +111,8 @@ impl Source {
         self.display = Connection::Gone { retry: Instant::now() + self.back_off };
         self.back_off = (self.back_off * 2).min(BACK_OFF.1);
         if was_live || self.canvas.is_none() {
-            let canvas = self.canvas.get_or_insert_with(|| Canvas::new(UNSEEN));
-            canvas.picture_mut().fill_black();
-            canvas.renew(Instant::now());
+            self.canvas.get_or_insert_with(|| Canvas::new(UNSEEN)).blacken(Instant::now());
         }
-    }
-}
-
-impl Canvas {
-    fn new((width, height): (u32, u32)) -> Self {
-        let bytes = vec![0; width as usize * height as usize * 3 / 2];
-        let mut canvas = Self { bytes, width, height, version: 0, scene: 0, captured: Instant::now() };
-        canvas.picture_mut().fill_black();
-        canvas
-    }
-
-    /// The picture; its sides are even.
-    pub(super) fn picture(&self) -> I420<'_> {
-        I420::packed(&self.bytes, self.width, self.height).expect("even and sized")
-    }
-
-    /// Another number for each picture.
-    pub(super) fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// Another number for each picture that is better not predicted from the one before.
-    pub(super) fn scene(&self) -> u64 {
-        self.scene
-    }
-
-    /// When the picture was looked at.
-    pub(super) fn captured(&self) -> Instant {
-        self.captured
-    }
-
-    fn picture_mut(&mut self) -> I420Mut<'_> {
-        I420Mut::packed(&mut self.bytes, self.width, self.height).expect("even and sized")
-    }
-
-    /// Says that the picture is all new.
-    fn renew(&mut self, captured: Instant) {
-        self.scene += 1;
-        self.change(captured);
-    }
-
-    fn change(&mut self, captured: Instant) {
-        self.version += 1;
-        self.captured = captured;
     }
 }
 
@@ -181,21 +124,13 @@ fn draw(canvas: &mut Option<Canvas>, grab: &Grab<'_>, captured: Instant, shared:
     let even = |side: usize| u32::try_from(side & !1).unwrap_or(0);
     let size = (even(grab.picture.width), even(grab.picture.height));
     let drawn = canvas.get_or_insert_with(|| Canvas::new(size));
-    if (drawn.width, drawn.height) != size {
-        *drawn = Canvas { version: drawn.version, scene: drawn.scene + 1, ..Canvas::new(size) };
-    }
-    let mut picture = drawn.picture_mut();
-    let mut rows = 0;
-    for band in grab.rows {
-        bgra_to_i420(&grab.picture, band.clone(), &mut picture)?;
-        rows += band.len() as u64;
-    }
-    shared.view.captures.fetch_add(1, Relaxed);
-    shared.view.rows.fetch_add(rows, Relaxed);
-    if shared.view.live.load(Relaxed) {
-        drawn.change(captured);
-    } else {
+    drawn.resize(size);
+    drawn.draw(&grab.picture, grab.rows, captured)?;
+    if !shared.view.live.load(Relaxed) {
         drawn.renew(captured);
     }
+    let rows: usize = grab.rows.iter().map(ExactSizeIterator::len).sum();
+    shared.view.captures.fetch_add(1, Relaxed);
+    shared.view.rows.fetch_add(rows as u64, Relaxed);
     Ok(())
 }
