@@ -50,6 +50,12 @@ class Paint:
             self._root.fill_rectangle(self._gc, column * (width // 2), row * (height // 2), width, height)
         self._display.sync()
 
+    def spot(self, colour, x: int, y: int):
+        """Paints something of the size of a letter."""
+        self._gc.change(foreground=self._colours.alloc_color(*(level * 257 for level in colour)).pixel)
+        self._root.fill_rectangle(self._gc, x, y, 9, 15)
+        self._display.sync()
+
     def resize(self, width: int, height: int):
         """Gives the screen another size, as RandR does it."""
         resources = randr.get_screen_resources(self._root)
@@ -137,6 +143,51 @@ def test_screen_that_stands_still_is_not_encoded_where_only_looking_tells(stage)
     stood = len(times(viewer.media()))
     shown = times(viewer.until_pictures(stood + 3))
     assert shown[-1] - shown[-2] > 0.8, "one refresh a second"
+
+
+PATCHES, ENCODED = "crosspoint_screen_patches_total", 'crosspoint_screen_pictures_total{codec="h264"}'
+
+
+def test_little_that_changes_is_shown_exactly_and_without_the_encoder_to_every_decoder(stage):
+    crosspoint, _, viewer, paint = stage()
+    paint.quarters(RED, GREEN, BLUE, WHITE)
+    until_shown(viewer, RED, GREEN, BLUE, WHITE)
+    spots = [(n * 61 % 620, n * 47 % 460) for n in range(20)]
+    for n, (x, y) in enumerate(spots):
+        before = crosspoint.metrics()
+        # The encoder may still have to make the picture before finer.
+        wait.until(lambda: is_patched(crosspoint, paint, before, WHITE if n % 2 else RED, x, y), "a patch")  # noqa: B023
+    inside = np.s_[-1, y + 2 : y + 12, x + 2 : x + 7]
+    wait.until(lambda: np.ptp(spot := decoded_by_ffmpeg(viewer.media())[inside]) == 0 and spot[0, 0] > 200, "the last spot, exact and white")
+    with contextlib.closing(Viewer(crosspoint, "screen")) as late:
+        late.until_pictures(2)
+        wait.until(lambda: np.array_equal(*(decoded_by_ffmpeg(one.media())[-1] for one in (late, viewer))), "who comes late to see the same")
+    paint.quarters(WHITE, BLUE, GREEN, RED)
+    until_shown(viewer, WHITE, BLUE, GREEN, RED)
+    media = viewer.media()
+    pictures = decoded_by_ffmpeg(media)
+    assert len(pictures) > len(spots) and np.array_equal(pictures, decoded_by_openh264(media)[: len(pictures)])
+
+
+def is_patched(crosspoint: Crosspoint, paint: Paint, before: dict, colour, x: int, y: int) -> bool:
+    """Paints a spot, off and on again, and says whether it was seen without the encoder."""
+    encoded = crosspoint.metrics()[ENCODED]
+    paint.spot(BLUE, x, y)
+    paint.spot(colour, x, y)
+    return crosspoint.metrics()[PATCHES] > before[PATCHES] and crosspoint.metrics()[ENCODED] == encoded
+
+
+def decoded_by_ffmpeg(media: bytes) -> np.ndarray:
+    """The luma of every picture."""
+    words = ["ffmpeg", "-nostdin", "-v", "error", "-f", "mpegts", "-i", "pipe:0", "-map", "0:v", "-fps_mode", "passthrough"]
+    raw = subprocess.run([*words, "-f", "rawvideo", "-pix_fmt", "yuv420p", "pipe:1"], input=media, capture_output=True, check=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, 720, 640)[:, :480]
+
+
+def decoded_by_openh264(media: bytes) -> np.ndarray:
+    words = "gst-launch-1.0 -q fdsrc ! tsdemux ! h264parse ! openh264dec ! fdsink"
+    raw = subprocess.run(words.split(), input=media, capture_output=True, check=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, 720, 640)[:, :480]
 
 
 def times(media: bytes) -> list[float]:
