@@ -23,6 +23,9 @@ pub(crate) enum Command {
     /// How old a picture is when a page has it: publisher, router, camera, Chromium's getUserMedia.
     #[command(after_long_help = CAMERA_LATENCY)]
     CameraLatency(CameraLatency),
+    /// How many sandboxes a machine carries: routers with a display and a sound server each, some of them at work.
+    #[command(after_long_help = DENSITY)]
+    Density(Density),
     /// What a viewer more costs, on epoll and on io_uring, beside other relays.
     #[command(after_long_help = FANOUT)]
     Fanout(Fanout),
@@ -32,6 +35,64 @@ pub(crate) enum Command {
     /// How old the screen is when a viewer over WebRTC shows it: display, router, Chromium's video element.
     #[command(after_long_help = GLASS)]
     Glass(Glass),
+    /// One sandbox of `density`.
+    #[command(hide = true)]
+    Sandbox(Sandbox),
+}
+
+/// What `density` runs with.
+#[derive(Args, Debug)]
+pub(crate) struct Density {
+    /// The router's binary.
+    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
+    pub(crate) crosspoint: PathBuf,
+    /// How many sandboxes at most; 1, 2, 4 and so on are measured on the way, up to the first that breaks.
+    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) sandboxes: u32,
+    /// How many of a hundred have a 720p30 camera that is fed and read.
+    #[arg(long, value_name = "PERCENT", default_value_t = 25, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) cameras: u32,
+    /// How many of a hundred have their screen watched.
+    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) viewers: u32,
+    /// How often a second a screen changes that is watched.
+    #[arg(long, value_name = "RATE", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=30))]
+    pub(crate) changes: u32,
+    /// How long each number of sandboxes is measured.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=300))]
+    pub(crate) seconds: u32,
+    /// Let all share this machine's network, where namespaces cannot be made.
+    #[arg(long)]
+    pub(crate) no_namespaces: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The most that a sandbox may take of a processor on average, in percent.
+    #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
+    pub(crate) max_cpu_percent: Option<f64>,
+    /// The most memory of a router on average, in MiB.
+    #[arg(long, value_name = "MIB", help_heading = "Limits")]
+    pub(crate) max_mib: Option<f64>,
+}
+
+/// What `sandbox` runs with.
+#[derive(Args, Debug)]
+pub(crate) struct Sandbox {
+    /// The router's binary.
+    #[arg(long)]
+    pub(crate) crosspoint: PathBuf,
+    /// What to feed the camera.
+    #[arg(long)]
+    pub(crate) clip: Option<PathBuf>,
+    /// How often a second to change the screen, for a viewer.
+    #[arg(long)]
+    pub(crate) changes: Option<u32>,
+    /// How long to measure.
+    #[arg(long)]
+    pub(crate) seconds: u32,
+    /// What appears when all are ready.
+    #[arg(long)]
+    pub(crate) start: PathBuf,
 }
 
 /// What `glass` runs with.
@@ -280,6 +341,19 @@ Examples:
   loadtest glass --seconds 60 --json
   loadtest glass --max-p50-ms 35 --max-p95-ms 60";
 
+const DENSITY: &str = "\
+Each sandbox is an X server, a sound server and a router in a network namespace of its own. Some have a camera that is fed with H.264 of 2
+Mbit/s over WebSocket and read frame by frame at 30 Hz, as Chromium reads it; some have their screen watched over WebSocket, which changes a
+few times a second. What feeds, reads, draws and watches is told apart from what a sandbox costs.
+
+A number of sandboxes breaks when a viewer or a camera gets less than 95 of 100 pictures, or anything of it ends. The projection is
+arithmetic from the last number that did not: the processor time of a sandbox into 64 processors of this speed, of which a fifth is left.
+
+Examples:
+  loadtest density
+  loadtest density --sandboxes 64 --cameras 10 --viewers 20 --seconds 20
+  loadtest density --max-cpu-percent 5 --max-mib 16";
+
 const FANOUT: &str = "\
 A clip of 3 Mbit/s is published in real time over WebSocket, and viewers take it as it comes: from Crosspoint through the feed of its
 video input, whose camera nobody reads, so that fan-out is all there is to do. Viewers check every transport packet's continuity, and a
@@ -306,7 +380,7 @@ mod tests {
         let cli = Cli::try_parse_from([&["loadtest", "camera-latency"], arguments].concat()).ok()?;
         match cli.command {
             Command::CameraLatency(options) => Some(options),
-            Command::Fanout(_) | Command::FanoutRtc(_) | Command::Glass(_) => None,
+            Command::Density(_) | Command::Fanout(_) | Command::FanoutRtc(_) | Command::Glass(_) | Command::Sandbox(_) => None,
         }
     }
 

@@ -35,6 +35,11 @@ impl Endpoint {
         Ok(Self(format!("{host}:{}", uri.port_u16().unwrap_or(80))))
     }
 
+    /// Its host and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.0
+    }
+
     /// The URL of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.0)

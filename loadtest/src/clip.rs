@@ -1,5 +1,8 @@
 //! The frames to send, encoded before the run so that sending costs next to nothing.
 
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -42,6 +45,35 @@ impl Clip {
             ensure!(muxer.write(&packet, &mut frame), "the muxer takes no {:?}", packet.codec);
             frames.push(frame);
             yield_now().await;
+        }
+        Ok(Self { frames, period })
+    }
+
+    /// Writes it to a file, for other processes to send.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        let mut file = BufWriter::new(File::create(path).with_context(|| format!("creating {}", path.display()))?);
+        for frame in &self.frames {
+            file.write_all(&u32::try_from(frame.len())?.to_le_bytes())?;
+            file.write_all(frame)?;
+        }
+        Ok(file.flush()?)
+    }
+
+    /// Reads one that was saved, of frames `period` apart.
+    ///
+    /// # Errors
+    /// When it is no such file.
+    pub(crate) fn load(path: &Path, period: Duration) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let (mut rest, mut frames) = (&bytes[..], Vec::new());
+        while let Some((length, behind)) = rest.split_first_chunk() {
+            let frame = behind.split_at_checked(u32::from_le_bytes(*length) as usize);
+            let (frame, behind) = frame.with_context(|| format!("{} is cut off", path.display()))?;
+            frames.push(BytesMut::from(frame));
+            rest = behind;
         }
         Ok(Self { frames, period })
     }
@@ -119,6 +151,12 @@ mod tests {
         for frame in &clip.frames {
             assert!(frame.len().is_multiple_of(188) && frame.chunks(188).all(|cell| cell[0] == 0x47), "whole transport packets");
         }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clip");
+        clip.save(&path).unwrap();
+        assert!(Clip::load(&path, clip.period).unwrap().frames == clip.frames);
+        fs::write(&path, &fs::read(&path).unwrap()[..100]).unwrap();
+        assert!(Clip::load(&path, clip.period).is_err());
         // The buffer's 300 ms may be spent, too.
         assert!((1.4e6..2e6).contains(&clip.bitrate_bps()), "{} bit/s", clip.bitrate_bps());
     }

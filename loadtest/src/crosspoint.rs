@@ -29,7 +29,7 @@ pub(crate) struct Crosspoint {
 struct Started {
     process: Process,
     log: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What a router writes when it listens.
@@ -47,7 +47,7 @@ impl Crosspoint {
         // The camera lives in memory, and away from any other router's.
         let folder = scratch::folder(Path::new("/dev/shm"))?;
         let canvas = format!("{}x{}@{}", canvas.width(), canvas.height(), canvas.frame_rate());
-        let camera = camera_flag(&folder.path().join("camera.y4m"));
+        let camera = camera_flag(&folder.path().join(CAMERA));
         let microphone = if microphone { "pulse" } else { "off" };
         let more = ["--camera".into(), camera, "--canvas".into(), canvas.into(), "--microphone".into(), microphone.into()];
         Self::launch(binary, folder, more).await
@@ -62,6 +62,17 @@ impl Crosspoint {
         let more = ["--camera", "off", "--display", display, "--allow-origin", origin];
         let sound = sound.map_or(["--microphone", "off"], |sound| ["--pulse-server", sound]);
         Self::launch(binary, folder, more.into_iter().chain(sound).map(OsString::from)).await
+    }
+
+    /// Starts `binary` on a free port as in a sandbox: with a camera file, a display and a sound server.
+    ///
+    /// # Errors
+    /// As [`Crosspoint::start`].
+    pub(crate) async fn of_sandbox(binary: &Path, display: &str, sound: &str) -> Result<Self> {
+        let folder = scratch::folder(Path::new("/dev/shm"))?;
+        let camera = camera_flag(&folder.path().join(CAMERA));
+        let more = ["--display", display, "--pulse-server", sound, "--camera"].map(OsString::from);
+        Self::launch(binary, folder, more.into_iter().chain([camera])).await
     }
 
     async fn launch(binary: &Path, folder: TempDir, more: impl IntoIterator<Item = OsString>) -> Result<Self> {
@@ -79,7 +90,7 @@ impl Crosspoint {
             ensure!(Instant::now() < deadline, "crosspoint does not listen after {} s", START.as_secs());
             sleep(LOOK_AGAIN).await;
         };
-        Ok(Self { endpoint, started: Some(Started { process, log, _folder: folder }) })
+        Ok(Self { endpoint, started: Some(Started { process, log, folder }) })
     }
 
     /// Uses the one at `url`.
@@ -93,6 +104,16 @@ impl Crosspoint {
     /// Fails when it was started here and has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         self.started.as_mut().map_or(Ok(()), |started| started.process.check(&started.log))
+    }
+
+    /// Its process, if it was started here.
+    pub(crate) fn process(&self) -> Option<&Process> {
+        self.started.as_ref().map(|started| &started.process)
+    }
+
+    /// Its camera file, if it was started here.
+    pub(crate) fn camera(&self) -> Option<PathBuf> {
+        self.started.as_ref().map(|started| started.folder.path().join(CAMERA))
     }
 
     /// The processor time it has used, in milliseconds, if it was started here.
@@ -124,6 +145,7 @@ fn camera_flag(camera: &Path) -> OsString {
     flag
 }
 
+const CAMERA: &str = "camera.y4m";
 /// It opens a sound server's connection, reserves its camera and listens: well under a second.
 const START: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);

@@ -14,7 +14,7 @@ use crate::wait::until;
 #[derive(Debug)]
 pub(crate) struct Display {
     name: String,
-    _process: Process,
+    process: Process,
     _folder: TempDir,
 }
 
@@ -36,11 +36,15 @@ impl Display {
             Ok(number.map(|number| format!(":{number}")))
         })
         .await?;
-        Ok(Self { name, _process: process, _folder: folder })
+        Ok(Self { name, process, _folder: folder })
     }
 
     /// What it is called, like `:7`.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
     }
 }

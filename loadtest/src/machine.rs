@@ -39,3 +39,28 @@ impl Machine {
         }
     }
 }
+
+/// How busy all processors were until a moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Busy {
+    idle: u64,
+    all: u64,
+}
+
+impl Busy {
+    /// Looks.
+    pub(crate) fn look() -> Self {
+        let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let ticks: Vec<u64> =
+            text.lines().next().unwrap_or_default().split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+        // User, nice, system, idle, waiting for disks, and what interrupts and others took (`proc_stat(5)`).
+        Self { idle: ticks.iter().skip(3).take(2).sum(), all: ticks.iter().take(8).sum() }
+    }
+
+    /// The share of all processors that was used since, in percent.
+    pub(crate) fn percent_since(self) -> f64 {
+        let now = Self::look();
+        let (idle, all) = (now.idle - self.idle, now.all - self.all);
+        100.0 * (all - idle.min(all)) as f64 / all.max(1) as f64
+    }
+}

@@ -9,8 +9,9 @@
 //! | [`fanout`] | publisher → relay → hundreds of viewers, beside other relays |
 //! | [`fanout::rtc`] | display → hundreds of WebRTC viewers |
 //! | [`glass`] | display → WebRTC viewer → page, with a number in the picture |
+//! | [`density`] | many sandboxes on one machine, each with a router, a display and a sound server of its own |
 //! | [`clip`], [`publish`] | the frames that are sent, and sending them in real time |
-//! | [`chromium`], [`crosspoint`], [`display`], [`process`], [`scratch`] | what is started and written, and that it goes |
+//! | [`chromium`], [`crosspoint`], [`display`], [`sound`], [`process`], [`scratch`] | what is started and written, and that it goes |
 //! | [`client`], [`socket`] | HTTP and WebSocket to a router |
 //! | [`clock`], [`code`], [`distribution`], [`usage`], [`wait`] | time, numbers in pixels, percentiles, processor time, waiting |
 //! | [`page`], [`sight`] | a page that looks at numbered pictures, and which it saw |
@@ -27,6 +28,7 @@ mod clip;
 mod clock;
 mod code;
 mod crosspoint;
+mod density;
 mod display;
 mod distribution;
 mod fanout;
@@ -40,6 +42,7 @@ mod report;
 mod scratch;
 mod sight;
 mod socket;
+mod sound;
 mod usage;
 mod wait;
 
@@ -84,9 +87,11 @@ fn run(cli: &Cli) -> Result<bool> {
 async fn measure(cli: &Cli) -> Result<bool> {
     match &cli.command {
         Command::CameraLatency(options) => camera_latency::run(options).await,
+        Command::Density(options) => density::run(options).await,
         Command::Fanout(options) => fanout::run(options).await,
         Command::FanoutRtc(options) => fanout::rtc::run(options).await,
         Command::Glass(options) => glass::run(options).await,
+        Command::Sandbox(options) => density::sandbox::run(options).await,
     }
 }
 

@@ -93,6 +93,22 @@ impl Process {
         Ok(pages * rustix::param::page_size() as f64 / 1e3)
     }
 
+    /// The share of memory that is its first process's (`Pss` of `proc_pid_smaps_rollup(5)`: what is shared counts in parts), in MiB.
+    pub(crate) fn share_mib(&self) -> Result<f64> {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        let kib = text.lines().find_map(|line| line.strip_prefix("Pss:")?.split_ascii_whitespace().next()?.parse::<f64>().ok());
+        Ok(kib.with_context(|| path)? / 1_024.0)
+    }
+
+    /// How often the threads of its first process were given a processor so far.
+    pub(crate) fn wake_ups(&self) -> Result<u64> {
+        let path = format!("/proc/{}/task", self.child.id());
+        let tasks = fs::read_dir(&path).with_context(|| format!("reading {path}"))?;
+        let stats = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
+        Ok(stats.filter_map(|stat| stat.split_ascii_whitespace().nth(2)?.parse::<u64>().ok()).sum())
+    }
+
     fn end(&mut self) {
         let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
         // The group outlives its leader while it has members, so an id that is still ours cannot name another group; and one that is

@@ -11,7 +11,7 @@ mod relay;
 mod report;
 pub(crate) mod rtc;
 mod rtmp;
-mod viewer;
+pub(crate) mod viewer;
 
 use std::io::Write as _;
 use std::time::Duration;

@@ -11,40 +11,42 @@ use tokio::task::LocalSet;
 
 /// Where viewers connect.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) address: String,
-    pub(super) path: &'static str,
+pub(crate) struct Place {
+    pub(crate) address: String,
+    pub(crate) path: &'static str,
 }
 
 /// All viewers of one relay. They leave when this is dropped.
-pub(super) struct Audience {
+pub(crate) struct Audience {
     counts: Vec<Rc<Count>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 /// What one viewer got.
 #[derive(Debug, Default)]
-pub(super) struct Count {
-    pub(super) frames: Cell<u64>,
-    pub(super) bytes: Cell<u64>,
-    pub(super) breaks: Cell<u64>,
+pub(crate) struct Count {
+    pub(crate) frames: Cell<u64>,
+    pub(crate) bytes: Cell<u64>,
+    /// Of transport streams, the pictures that began.
+    pictures: Cell<u64>,
+    pub(crate) breaks: Cell<u64>,
     trouble: RefCell<Option<String>>,
 }
 
 impl Count {
-    pub(super) fn take(&self, bytes: usize) {
+    pub(crate) fn take(&self, bytes: usize) {
         self.frames.set(self.frames.get() + 1);
         self.bytes.set(self.bytes.get() + bytes as u64);
     }
 }
 
 impl Audience {
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self { counts: Vec::new(), tasks: Vec::new() }
     }
 
     /// Lets `count` viewers in. Needs a [`LocalSet`] around it.
-    pub(super) async fn join(place: &Place, count: u32) -> Result<Self> {
+    pub(crate) async fn join(place: &Place, count: u32) -> Result<Self> {
         let mut audience = Self::none();
         for _ in 0..count {
             let stream = open(place).await?;
@@ -54,7 +56,7 @@ impl Audience {
     }
 
     /// Lets another in, who counts what it gets. Needs a [`LocalSet`] around it.
-    pub(super) fn add(&mut self, watch: impl AsyncFnOnce(&Count) -> Result<()> + 'static) {
+    pub(crate) fn add(&mut self, watch: impl AsyncFnOnce(&Count) -> Result<()> + 'static) {
         let count = Rc::<Count>::default();
         self.counts.push(Rc::clone(&count));
         self.tasks.push(tokio::task::spawn_local(async move {
@@ -65,22 +67,27 @@ impl Audience {
     }
 
     /// The media messages that all of them got together.
-    pub(super) fn frames(&self) -> u64 {
+    pub(crate) fn frames(&self) -> u64 {
         self.counts.iter().map(|count| count.frames.get()).sum()
     }
 
     /// The bytes of those.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.counts.iter().map(|count| count.bytes.get()).sum()
     }
 
+    /// The pictures of transport streams that began, of all of them together.
+    pub(crate) fn pictures(&self) -> u64 {
+        self.counts.iter().map(|count| count.pictures.get()).sum()
+    }
+
     /// Whether each has at least so many.
-    pub(super) fn all_have(&self, frames: u64) -> bool {
+    pub(crate) fn all_have(&self, frames: u64) -> bool {
         self.counts.iter().all(|count| count.frames.get() >= frames)
     }
 
     /// Fails when one of them missed something or was closed.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         for count in &self.counts {
             if let Some(trouble) = count.trouble.take() {
                 bail!("a viewer: {trouble}");
@@ -101,7 +108,7 @@ impl Drop for Audience {
 }
 
 /// Runs `future` where viewers can be spawned.
-pub(super) async fn locally<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn locally<T>(future: impl Future<Output = T>) -> T {
     LocalSet::new().run_until(future).await
 }
 
@@ -137,6 +144,8 @@ async fn watch(mut stream: TcpStream, count: &Count) -> Result<()> {
                 BINARY => {
                     count.take(payload.len());
                     count.breaks.set(count.breaks.get() + continuity.check(payload)?);
+                    let began = payload.chunks_exact(CELL_BYTES).filter(|cell| begins_picture(cell)).count();
+                    count.pictures.set(count.pictures.get() + began as u64);
                 }
                 CLOSE => bail!("closed by the relay"),
                 _ => {}
@@ -194,6 +203,13 @@ impl Continuity {
     }
 }
 
+/// Whether a PES packet of video begins in a cell (ISO/IEC 13818-1, 2.4.3.6: stream ids 0xe0 to 0xef).
+fn begins_picture(cell: &[u8]) -> bool {
+    let adaptation = if cell[3] & 0x20 == 0 { 0 } else { 1 + usize::from(cell[4]) };
+    let payload = cell.get(4 + adaptation..).unwrap_or_default();
+    cell[1] & 0x40 != 0 && cell[3] & 0x10 != 0 && matches!(payload, [0, 0, 1, 0xe0..=0xef, ..])
+}
+
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
 const CELL_BYTES: usize = 188;
@@ -217,6 +233,22 @@ mod tests {
         assert_eq!(continuity.check(&[cell(256, 2), cell(257, 8)].concat()).unwrap(), 1);
         assert!(continuity.check(&[0; CELL_BYTES]).is_err());
         assert!(continuity.check(&[0x47; 100]).is_err());
+    }
+
+    #[test]
+    fn pictures_are_told_by_where_their_pes_packets_begin() {
+        let starting = |adaptation: &[u8], payload: &[u8]| {
+            let mut cell = cell(256, 0);
+            cell[1] |= 0x40;
+            cell[3] |= if adaptation.is_empty() { 0 } else { 0x20 };
+            cell[4..4 + adaptation.len()].copy_from_slice(adaptation);
+            cell[4 + adaptation.len()..][..payload.len()].copy_from_slice(payload);
+            cell
+        };
+        assert!(begins_picture(&starting(&[], &[0, 0, 1, 0xe0])));
+        assert!(begins_picture(&starting(&[2, 0, 0], &[0, 0, 1, 0xe0])));
+        assert!(!begins_picture(&starting(&[], &[0, 0, 1, 0xc0])), "sound");
+        assert!(!begins_picture(&cell(256, 0)), "the middle of one");
     }
 
     #[test]

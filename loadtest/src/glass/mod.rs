@@ -7,9 +7,8 @@
 //! ```
 
 mod ages;
-mod painter;
+pub(crate) mod painter;
 mod report;
-mod sound;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,7 +19,6 @@ use serde_json::json;
 use self::ages::Ages;
 use self::painter::Painter;
 use self::report::Report;
-use self::sound::Sound;
 use crate::chromium::Chromium;
 use crate::cli::Glass;
 use crate::clock::Clock;
@@ -33,6 +31,7 @@ use crate::publish::Sent;
 use crate::report::note;
 use crate::scratch;
 use crate::sight::Sight;
+use crate::sound::Sound;
 use crate::usage::Usage;
 
 /// Measures, prints the report, and says whether the limits held.
@@ -52,7 +51,7 @@ async fn measure(options: &Glass) -> Result<Report> {
     let display = Display::start((format.width(), format.height()), None).await?;
     let painter = Painter::connect(display.name())?;
     let page = Page::serve(SCRIPTS, clock).await?;
-    let sound = if options.sound { Some(Sound::start().await?) } else { None };
+    let sound = if options.sound { Some(Sound::start(true).await?) } else { None };
     let address = sound.as_ref().map(Sound::address);
     let mut crosspoint = Crosspoint::of_display(&options.crosspoint, display.name(), address, page.origin()).await?;
     let stream = json!({"mode": "webrtc", "id": STREAM, "framerate": format.frame_rate()});

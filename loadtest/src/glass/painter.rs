@@ -10,7 +10,7 @@ use crate::code::{Cell, cells};
 
 /// A connection to an X server that draws on the root window of its first screen: what little of the protocol (X11R7.7) that takes.
 #[derive(Debug)]
-pub(super) struct Painter {
+pub(crate) struct Painter {
     stream: UnixStream,
     root: u32,
     /// A light and a dark graphics context.
@@ -24,7 +24,7 @@ impl Painter {
     ///
     /// # Errors
     /// When there is none, or it does not let us in.
-    pub(super) fn connect(name: &str) -> Result<Self> {
+    pub(crate) fn connect(name: &str) -> Result<Self> {
         let number = name.strip_prefix(':').with_context(|| format!("{name} is not a display like :7"))?;
         let path = format!("/tmp/.X11-unix/X{number}");
         let mut stream = UnixStream::connect(&path).with_context(|| format!("connecting to {path}"))?;
@@ -46,7 +46,7 @@ impl Painter {
     ///
     /// # Errors
     /// When the connection breaks.
-    pub(super) fn draw(&mut self, number: u32) -> Result<()> {
+    pub(crate) fn draw(&mut self, number: u32) -> Result<()> {
         let cells: Vec<Cell> = cells(self.width.into(), self.height.into(), number).collect();
         for (pen, light) in self.pens.into_iter().zip([true, false]) {
             let packed = |cell: &Cell| {

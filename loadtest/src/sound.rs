@@ -1,4 +1,4 @@
-//! Something to hear.
+//! A sound server to measure with.
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -10,50 +10,44 @@ use crate::process::Process;
 use crate::scratch;
 use crate::wait::until;
 
-/// A sound server of our own, whose loudspeaker sounds a tone: a receiver that is behind can play a tone faster, noise it cannot.
+/// A sound server of our own.
 #[derive(Debug)]
-pub(super) struct Sound {
+pub(crate) struct Sound {
     address: String,
-    _server: Process,
+    server: Process,
     _folder: TempDir,
 }
 
 impl Sound {
-    /// Starts it.
+    /// Starts one; with `sounds`, its loudspeaker sounds a tone: a receiver that is behind can play a tone faster, noise it cannot.
     ///
     /// # Errors
     /// When PulseAudio is not installed, or does not start in time.
-    pub(super) async fn start() -> Result<Self> {
+    pub(crate) async fn start(sounds: bool) -> Result<Self> {
         let folder = scratch::folder(Path::new("/dev/shm"))?;
         let (home, log) = (folder.path().display(), folder.path().join("sound"));
         let (home, socket) = ([format!("HOME={home}"), format!("XDG_RUNTIME_DIR={home}")], format!("{home}/native"));
         let protocol = format!("module-native-protocol-unix auth-anonymous=1 socket={socket}");
-        let words = [
-            "pulseaudio",
-            "-n",
-            "--daemonize=no",
-            "--exit-idle-time=-1",
-            "--log-target=stderr",
-            "-L",
-            SPEAKER,
-            "-L",
-            TONE,
-            "-L",
-            &protocol,
-        ];
-        let words = ["env", &home[0], &home[1]].into_iter().chain(words).map(Into::into).collect();
+        let words = ["env", &home[0], &home[1], "pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--log-target=stderr"];
+        let modules: &[&str] = if sounds { &[SPEAKER, TONE, &protocol] } else { &[&protocol] };
+        let loads = modules.iter().flat_map(|module| ["-L", module]);
+        let words = words.into_iter().chain(loads).map(Into::into).collect();
         let mut server = Process::launch("the sound server", words, None, &log)?;
         until("the sound server listens", || {
             server.check(&log)?;
             Ok(UnixStream::connect(&socket).ok())
         })
         .await?;
-        Ok(Self { address: format!("unix:{socket}"), _server: server, _folder: folder })
+        Ok(Self { address: format!("unix:{socket}"), server, _folder: folder })
     }
 
     /// Where the sound server is.
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    pub(crate) fn process(&self) -> &Process {
+        &self.server
     }
 }
 

@@ -1,0 +1,193 @@
+//! How many sandboxes a machine carried, as a table and as JSON.
+
+use std::fmt;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::account::Account;
+use crate::cli::Density;
+use crate::limit::Limit;
+use crate::machine::Machine;
+
+/// A number of sandboxes at once.
+#[derive(Debug, Serialize)]
+pub(super) struct Step {
+    pub(super) sandboxes: u32,
+    /// Means of the sandboxes.
+    mean: Option<Mean>,
+    /// The worst camera's 99th percentile of a frame's way into it.
+    worst_p99_ms: Option<f64>,
+    /// Of all processors of the machine.
+    machine_busy_percent: f64,
+    /// Why this number is too much.
+    pub(super) broken: Option<String>,
+    accounts: Vec<Account>,
+}
+
+/// What a sandbox takes on average.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Mean {
+    crosspoint_percent: f64,
+    display_percent: f64,
+    sound_percent: f64,
+    /// The three together.
+    cpu_percent: f64,
+    generator_percent: f64,
+    crosspoint_mib: f64,
+    /// The three together.
+    mib: f64,
+    wake_ups_per_s: f64,
+}
+
+/// What the figures would come to on a large machine: arithmetic, not a measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Projection {
+    processors: u32,
+    sandboxes: u64,
+    gib: f64,
+}
+
+/// The report of a run.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    machine: Machine,
+    seconds: u32,
+    cameras_percent: u32,
+    viewers_percent: u32,
+    steps: Vec<Step>,
+    projection: Option<Projection>,
+    limits: Vec<Limit>,
+}
+
+impl Step {
+    pub(super) fn new(sandboxes: u32, accounts: Vec<Result<Account>>, machine_busy_percent: f64) -> Self {
+        let mut broken = None;
+        let mut whole = Vec::new();
+        for account in accounts {
+            match account {
+                Ok(account) => whole.push(account),
+                Err(error) => broken = Some(format!("{error:#}")),
+            }
+        }
+        let broken = broken.or_else(|| whole.iter().find_map(Account::broken));
+        let worst_p99_ms = whole.iter().filter_map(|account| Some(account.camera?.p99_ms)).max_by(f64::total_cmp);
+        Self { sandboxes, mean: Mean::of(&whole), worst_p99_ms, machine_busy_percent, broken, accounts: whole }
+    }
+}
+
+impl Mean {
+    fn of(accounts: &[Account]) -> Option<Self> {
+        let mean = |figure: &dyn Fn(&Account) -> f64| accounts.iter().map(figure).sum::<f64>() / accounts.len() as f64;
+        (!accounts.is_empty()).then(|| Self {
+            crosspoint_percent: mean(&|account| account.crosspoint.cpu_percent),
+            display_percent: mean(&|account| account.display.cpu_percent),
+            sound_percent: mean(&|account| account.sound.cpu_percent),
+            cpu_percent: mean(&Account::cpu_percent),
+            generator_percent: mean(&|account| account.generator_percent),
+            crosspoint_mib: mean(&|account| account.crosspoint.mib),
+            mib: mean(&|account| account.crosspoint.mib + account.display.mib + account.sound.mib),
+            wake_ups_per_s: mean(&|account| account.wake_ups_per_s),
+        })
+    }
+}
+
+impl Projection {
+    fn of(mean: Mean) -> Self {
+        let sandboxes = (f64::from(PROCESSORS) * 100.0 * FILL / mean.cpu_percent.max(0.01)) as u64;
+        Self { processors: PROCESSORS, sandboxes, gib: sandboxes as f64 * mean.mib / 1_024.0 }
+    }
+}
+
+impl Report {
+    pub(super) fn new(machine: Machine, options: &Density, steps: Vec<Step>) -> Self {
+        let mean = steps.iter().rfind(|step| step.broken.is_none()).and_then(|step| step.mean);
+        let limits = [
+            Limit::most("--max-cpu-percent", options.max_cpu_percent, mean.map(|mean| mean.cpu_percent)),
+            Limit::most("--max-mib", options.max_mib, mean.map(|mean| mean.crosspoint_mib)),
+        ];
+        Self {
+            machine,
+            seconds: options.seconds,
+            cameras_percent: options.cameras,
+            viewers_percent: options.viewers,
+            projection: mean.map(Projection::of),
+            steps,
+            limits: limits.into_iter().flatten().collect(),
+        }
+    }
+
+    pub(super) fn held(&self) -> bool {
+        self.limits.iter().all(|limit| limit.held)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Machine { processor, cores, kernel, load_before, .. } = &self.machine;
+        writeln!(f, "{cores} cores of {processor}, Linux {kernel}, load before {load_before:.2}")?;
+        writeln!(
+            f,
+            "of 100 sandboxes {} have a camera at work, {} are watched; {} s each; means of a sandbox, processors in percent of one",
+            self.cameras_percent, self.viewers_percent, self.seconds
+        )?;
+        let heads = ["sandboxes", "router", "X", "sound", "all", "load", "router MiB", "all MiB", "wakes/s", "p99 ms", "busy"];
+        writeln!(f)?;
+        heads.iter().try_for_each(|head| write!(f, "{head:>11}"))?;
+        writeln!(f)?;
+        for step in &self.steps {
+            write!(f, "{:>11}", step.sandboxes)?;
+            if let Some(mean) = step.mean {
+                let shares = [mean.crosspoint_percent, mean.display_percent, mean.sound_percent, mean.cpu_percent, mean.generator_percent];
+                shares.iter().try_for_each(|share| write!(f, "{share:>11.2}"))?;
+                [mean.crosspoint_mib, mean.mib, mean.wake_ups_per_s].iter().try_for_each(|figure| write!(f, "{figure:>11.1}"))?;
+                write!(f, "{:>11}", crate::report::number(step.worst_p99_ms))?;
+            }
+            writeln!(f, "{:>10.0}%", step.machine_busy_percent)?;
+            if let Some(broken) = &step.broken {
+                writeln!(f, "            breaks: {broken}")?;
+            }
+        }
+        if let Some(Projection { processors, sandboxes, gib }) = self.projection {
+            writeln!(
+                f,
+                "\nProjection, not a measurement: {sandboxes} such sandboxes on {processors} such cores, a fifth of them left, in {gib:.1} GiB"
+            )?;
+        }
+        for limit in &self.limits {
+            let Limit { name, limit, measured, held } = limit;
+            writeln!(f, "\n{name} {limit}: {measured:?} {}", if *held { "held" } else { "BROKEN" })?;
+        }
+        Ok(())
+    }
+}
+
+const PROCESSORS: u32 = 64;
+/// The part of them that is used.
+const FILL: f64 = 0.8;
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::super::account::Use;
+    use super::*;
+
+    fn account(cpu_percent: f64) -> Account {
+        Account { crosspoint: Use { cpu_percent, mib: 8.0 }, display: Use { cpu_percent: 1.0, mib: 24.0 }, ..Account::default() }
+    }
+
+    #[test]
+    fn projection_fills_four_fifths_of_the_processors_with_the_mean() {
+        let step = Step::new(2, vec![Ok(account(3.0)), Ok(account(5.0))], 10.0);
+        let mean = step.mean.expect("two accounts");
+        assert_eq!((mean.cpu_percent, mean.mib, step.broken), (5.0, 32.0, None));
+        assert_eq!(Projection::of(mean), Projection { processors: 64, sandboxes: 1_024, gib: 32.0 });
+    }
+
+    #[test]
+    fn sandbox_without_an_account_breaks_the_number() {
+        let step = Step::new(2, vec![Ok(account(3.0)), Err(anyhow!("late"))], 100.0);
+        assert_eq!((step.broken.as_deref(), step.accounts.len()), (Some("late"), 1));
+    }
+}
