@@ -132,6 +132,12 @@ impl<'a> I420Mut<'a> {
         }
     }
 
+    /// The bytes of its samples.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.width * self.height * 3 / 2
+    }
+
     /// Writes limited-range black (ITU-R BT.601: Y 16, U and V 128) everywhere.
     pub fn fill_black(&mut self) {
         for row in 0..self.height {
@@ -165,6 +171,31 @@ pub struct Bgra<'a> {
     pub height: usize,
     /// The pixels; rows start `stride` bytes apart.
     pub pixels: Plane<'a>,
+}
+
+/// Passes over the samples of pictures, and the bytes that they wrote.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Copied {
+    /// Passes.
+    pub passes: u64,
+    /// Bytes written.
+    pub bytes: u64,
+}
+
+impl Copied {
+    /// Counts a pass that wrote so many bytes.
+    pub fn count(&mut self, bytes: usize) {
+        self.passes += 1;
+        self.bytes += bytes as u64;
+    }
+}
+
+impl std::ops::Add for Copied {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { passes: self.passes + other.passes, bytes: self.bytes + other.bytes }
+    }
 }
 
 #[cfg(test)]

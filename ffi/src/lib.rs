@@ -18,6 +18,7 @@
 #[cfg(feature = "av")]
 pub mod av;
 pub mod fd;
+pub mod lend;
 pub mod map;
 #[cfg(feature = "pulse")]
 pub mod pulse;
@@ -35,6 +36,6 @@ mod time;
 
 pub use error::{Error, Remedy, Result};
 pub use format::{AudioFormat, VideoFormat};
-pub use frame::{Bgra, I420, I420Mut, Plane, PlaneMut};
+pub use frame::{Bgra, Copied, I420, I420Mut, Plane, PlaneMut};
 pub use packet::{Codec, CodecId, Packet, Parameters, Payload, PayloadBuilder};
 pub use time::MediaTime;

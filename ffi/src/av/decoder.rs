@@ -6,10 +6,12 @@ use std::time::Instant;
 use ffmpeg_sys_next as ff;
 
 use super::codec::{MOST_PIXELS, decoder};
+use super::lend::Lending;
 use super::owned::{Owned, check, frame, would_block};
 use super::packet::lend;
 use super::picture::Picture;
 use super::reorder::Reorder;
+use crate::lend::Lender;
 use crate::{Codec, Error, MediaTime, Packet, Parameters, Remedy, Result};
 
 /// Decodes one video stream, showing every picture as soon as display order allows.
@@ -23,9 +25,11 @@ use crate::{Codec, Error, MediaTime, Packet, Parameters, Remedy, Result};
 ///   assumes none, which loses pictures of streams that do reorder, so the container's times tell it.
 /// - Codecs that only FFmpeg knows come as it gives them: those that reorder hold a picture.
 ///
-/// Copies: 0 (packets are lent, pictures are the decoder's own).
+/// Copies: 0 (packets are lent; pictures are the decoder's own, or made in slots that a [`Lender`] offers, see `av::lend`).
 pub struct VideoDecoder {
     context: Owned<ff::AVCodecContext>,
+    /// After the context, which calls it until it is gone.
+    lending: Option<Lending>,
     order: Order,
     stamps: Stamps,
     spare: Option<Owned<ff::AVFrame>>,
@@ -46,6 +50,18 @@ impl VideoDecoder {
     /// # Errors
     /// When `codec` is not video, FFmpeg was built without it, its pictures are too large, or it needs what `parameters` do not say.
     pub fn open(codec: Codec, parameters: Option<&Parameters>, threads: Threads) -> Result<Self> {
+        Self::build(codec, parameters, threads, None)
+    }
+
+    /// Opens a decoder whose pictures are made in slots that `lender` offers, where they fit and it decodes without delay.
+    ///
+    /// # Errors
+    /// As [`VideoDecoder::open`].
+    pub fn open_in(lender: &Lender, codec: Codec, parameters: Option<&Parameters>, threads: Threads) -> Result<Self> {
+        Self::build(codec, parameters, threads, Some(lender))
+    }
+
+    fn build(codec: Codec, parameters: Option<&Parameters>, threads: Threads, lender: Option<&Lender>) -> Result<Self> {
         let order = match codec {
             Codec::Mpeg1Video | Codec::Mpeg2Video => Order::ByTimes(Reorder::new()),
             Codec::H264 => Order::ByDecoder(Some(Depth::default())),
@@ -74,7 +90,10 @@ impl VideoDecoder {
                 }
             }
         }
-        Ok(Self { context: unopened.open()?, order, stamps: Stamps::default(), spare: None, drained: false })
+        // Frame threads ask for memory from threads of their own; their pictures come late anyway.
+        let lender = lender.filter(|_| threads == Threads::Slices);
+        let lending = lender.and_then(|lender| Lending::install(&mut unopened.context, codec, lender));
+        Ok(Self { context: unopened.open()?, lending, order, stamps: Stamps::default(), spare: None, drained: false })
     }
 
     /// Decodes a packet. Receive until nothing comes before the next.
@@ -144,6 +163,12 @@ impl VideoDecoder {
     /// Skips, from the next packet on, the pictures that no other refers to (or no longer skips them): the cheapest way to catch up.
     pub fn skip_unreferenced(&mut self, skip: bool) {
         self.context.skip_frame = if skip { ff::AVDiscard::AVDISCARD_NONREF } else { ff::AVDiscard::AVDISCARD_DEFAULT };
+    }
+
+    /// Whether any of its pictures was made in a slot that was lent to it, so that it may still refer to it.
+    #[must_use]
+    pub fn is_lent(&self) -> bool {
+        self.lending.as_ref().is_some_and(|lending| lending.lent() > 0)
     }
 
     /// Ends the stream: [`VideoDecoder::receive`] then gives what was held. The next packet begins a new stream.

@@ -3,7 +3,7 @@
 //! | stage | in | out | copies |
 //! |---|---|---|---|
 //! | [`Input`] | a file or an address | [`Packet`](crate::Packet) | 1 out of the file or socket |
-//! | [`VideoDecoder`] | [`Packet`](crate::Packet) | [`Picture`] | 0 (the packet is lent, the picture is the decoder's own frame) |
+//! | [`VideoDecoder`] | [`Packet`](crate::Packet) | [`Picture`] | 0 (the packet is lent, the picture is the decoder's own frame or made in a slot that is lent to it) |
 //! | [`Painter`] | [`Picture`] | [`I420Mut`](crate::I420Mut) | 1 pass from planar 8-bit, 2 from any other kind |
 //! | [`Converter`] | [`Picture`] | [`I420`](crate::I420) | 1 pass |
 //! | [`H264Encoder`] | [`I420`](crate::I420) | [`Packet`](crate::Packet) | 0 of ours (x264 copies what it is lent) |
@@ -24,6 +24,7 @@ mod decoder;
 mod encoder;
 mod input;
 mod layout;
+mod lend;
 mod log;
 mod owned;
 mod packet;

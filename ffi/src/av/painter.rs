@@ -4,7 +4,7 @@ use super::convert::Converter;
 use super::layout::{Window, fit};
 use super::picture::Picture;
 use crate::scale::{SampleRange, Scaler};
-use crate::{I420Mut, Result};
+use crate::{Copied, I420Mut, Result};
 
 /// Draws pictures onto canvases, scaled to fit with their shape kept, black around them.
 ///
@@ -22,6 +22,7 @@ pub struct Painter {
     converter: Option<Converter>,
     /// The canvas and the window of the last drawing.
     bordered: Option<(usize, usize, Window)>,
+    copied: Copied,
 }
 
 impl Painter {
@@ -36,6 +37,12 @@ impl Painter {
         self.bordered = None;
     }
 
+    /// The passes over pictures' samples so far.
+    #[must_use]
+    pub fn copied(&self) -> Copied {
+        self.copied
+    }
+
     /// Draws `picture` onto `canvas`, whose sides are even.
     ///
     /// # Errors
@@ -45,13 +52,16 @@ impl Painter {
         let mut inside = canvas.window(window.x, window.y, window.width, window.height);
         if let Some(planar) = picture.as_planar() {
             self.scaler.scale_planar(&planar, picture.range(), &mut inside);
+            self.copied.count(inside.bytes());
         } else {
             let converter = match self.converter.take() {
                 Some(converter) if converter.fits(picture, window.width, window.height) => converter,
                 Some(_) | None => Converter::new(picture, window.width, window.height)?,
             };
             let converted = self.converter.insert(converter).convert(picture)?;
+            self.copied.count(inside.bytes());
             self.scaler.scale(&converted, SampleRange::Limited, &mut inside);
+            self.copied.count(inside.bytes());
         }
         let bordered = Some((canvas.width, canvas.height, window));
         if self.bordered != bordered {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use ffmpeg_sys_next as ff;
 
 use super::owned::Owned;
+use crate::lend::Pool;
 use crate::scale::{Chroma, Planar, SampleRange};
 use crate::{I420, MediaTime, Plane};
 
@@ -94,6 +95,18 @@ impl Picture {
         // `linesize` bytes apart from `data` on, in buffers the frame keeps alive; the decoder writes a frame only before handing it out.
         let data = unsafe { slice::from_raw_parts(data, stride * (height - 1) + width) };
         Some(Plane { data, stride })
+    }
+
+    /// The slot of `pool` that this picture was made in, when it lies there as a reader of the slot is to see it: the whole slot, of limited
+    /// range, with square pixels, and nothing cropped.
+    #[must_use]
+    pub fn slot_in(&self, pool: &Pool) -> Option<usize> {
+        let (format, picture) = (pool.format(), self.as_i420()?);
+        let size = (format.width() as usize, format.height() as usize);
+        let aspect = self.pixel_aspect();
+        let packed = (picture.width, picture.height) == size
+            && [picture.y.stride, picture.u.stride, picture.v.stride] == [size.0, size.0 / 2, size.0 / 2];
+        (packed && aspect.0 == aspect.1).then(|| pool.slot_at(picture.y.data.as_ptr()))?
     }
 
     /// What the samples range over; limited when the stream does not say.

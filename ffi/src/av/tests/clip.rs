@@ -15,6 +15,29 @@ pub(super) fn packets(source: &str, codec: Codec, options: &str) -> Vec<Packet> 
     split(clip, codec)
 }
 
+/// Encodes `source` to VP8 and gives the packets, which a TS does not carry.
+pub(super) fn ivf(source: &str, options: &str) -> Vec<Packet> {
+    let bytes = run("ffmpeg", &format!("-f lavfi -i {source} {options} -f ivf -"));
+    let mut rest = &bytes[32..];
+    let mut packets = Vec::new();
+    while let Some((head, after)) = rest.split_at_checked(12) {
+        let length = u32::from_le_bytes(head[..4].try_into().expect("four bytes")) as usize;
+        let (data, after) = after.split_at(length);
+        let time = MediaTime::from_millis(40 * packets.len() as i64);
+        packets.push(Packet {
+            codec: Codec::Vp8,
+            data: Payload::copy_from_slice(data),
+            pts: Some(time),
+            dts: Some(time),
+            key: data[0] & 1 == 0,
+            arrival: Instant::now(),
+            parameters: None,
+        });
+        rest = after;
+    }
+    packets
+}
+
 pub(super) fn split(clip: &str, codec: Codec) -> Vec<Packet> {
     let kind = if codec.is_video() { "v" } else { "a" };
     let table = run("ffprobe", &format!("-select_streams {kind} -show_entries packet=pts,dts,size,flags -of csv=p=0 {clip}"));

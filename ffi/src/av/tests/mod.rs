@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 mod http;
 mod input;
+mod lend;
 mod network;
 mod paint;
 mod sound;
