@@ -83,14 +83,15 @@ impl Pool {
     }
 
     /// Gives a slot to write at once and publish: one that no reader looks at if there is one, else the one that was published longest
-    /// ago; nothing when a decoder holds all but the newest.
+    /// ago; nothing when decoders hold all but the newest.
     #[must_use]
     pub fn take(self: &Arc<Self>) -> Option<Lease> {
         let mut account = self.account();
         let age = |index: &usize| account.recent.iter().position(|&recent| recent == Some(*index)).unwrap_or(PROTECTED);
         let index = (0..account.usable).filter(|&index| account.is_free(index)).max_by_key(age)?;
-        let is_newest = account.recent[0] == Some(index);
-        (!is_newest).then(|| self.hold(&mut account, index))
+        // A ring of one is written while it is read, or not at all.
+        let may_be = account.usable == 1 || account.recent[0] != Some(index);
+        may_be.then(|| self.hold(&mut account, index))
     }
 
     /// Takes note that a slot is the newest that readers may take.
@@ -112,6 +113,15 @@ impl Pool {
         account.usable = account.usable.min(usable);
         let usable = account.usable;
         account.recent.iter_mut().for_each(|recent| *recent = recent.filter(|&index| index < usable));
+    }
+
+    /// The bytes of a slot that was published and is now given on by its owner, who alone publishes.
+    #[cfg(feature = "v4l2")]
+    pub(crate) fn published(&self, index: usize) -> &[u8] {
+        // SAFETY: the region has so many bytes there, initialised as `Lease::as_mut_slice` says. Nobody writes them: a slot that is held
+        // holds a finished picture once it is published, and one that is not is among the recent, which are not lent; `take` would give
+        // it out only to the one who publishes, and that is our caller.
+        unsafe { std::slice::from_raw_parts(self.region.slot(index).as_ptr(), self.region.slot_bytes()) }
     }
 
     /// The slots that can be published.
@@ -290,7 +300,7 @@ mod tests {
         pool.publish(0);
         drop((lent, far));
         assert!(pool.lend().is_none());
-        assert!(pool.take().is_none(), "the only one is being read");
+        assert!(pool.take().is_some(), "the only one is written while it is read");
         let two = self::pool(2);
         two.publish(0);
         assert_eq!((two.lend().is_none(), two.take().expect("the other").index()), (true, 1));

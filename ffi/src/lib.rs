@@ -2,8 +2,8 @@
 //!
 //! With no feature on, this crate links nothing: it is the vocabulary that the rest of the house speaks ([`MediaTime`], [`Packet`],
 //! [`VideoFormat`], picture views and their [`scale`], the newest-wins [`ring`]) and the memory it speaks about ([`map`]). Each feature adds one C
-//! library behind an interface that cannot be misused: `av` (FFmpeg), `pulse` (PulseAudio), `x11` (Xlib and its extensions). The
-//! three never import each other.
+//! library behind an interface that cannot be misused: `av` (FFmpeg), `pulse` (PulseAudio), `v4l2` (the kernel's video devices),
+//! `x11` (Xlib and its extensions). They never import each other.
 //!
 //! ```
 //! use crosspoint_ffi::{I420Mut, MediaTime, VideoFormat};
@@ -25,6 +25,8 @@ pub mod pulse;
 pub mod ring;
 pub mod scale;
 pub mod udp;
+#[cfg(feature = "v4l2")]
+pub mod v4l2;
 #[cfg(feature = "x11")]
 pub mod x11;
 
