@@ -87,6 +87,23 @@ impl FileWatch {
             .map_err(|errno| Error::system("watching a file", Remedy::Report, errno))
     }
 
+    /// Watches the device node that `file` has open for who opens and closes it. What devices are used by is not read.
+    ///
+    /// # Errors
+    /// As [`FileWatch::add`].
+    pub fn add_device(&self, file: &File) -> Result<WatchId> {
+        let events = inotify::WatchFlags::OPEN | inotify::WatchFlags::CLOSE;
+        inotify::add_watch(&self.0, format!("/proc/self/fd/{}", file.as_raw_fd()), events)
+            .map(WatchId)
+            .map_err(|errno| Error::system("watching a device", Remedy::Report, errno))
+    }
+
+    /// Watches a file no more. Events of it that are in the queue still come.
+    pub fn remove(&self, id: WatchId) {
+        // It is refused when the file is gone, and the watch with it.
+        let _ = inotify::remove_watch(&self.0, id.0);
+    }
+
     /// Calls `each` for every event since the last call, oldest first; does not wait. [`FileEvent::Overflowed`] comes with no file.
     pub fn drain(&self, mut each: impl FnMut(Option<WatchId>, FileEvent)) {
         let mut buffer = [MaybeUninit::uninit(); 4096];
@@ -98,6 +115,7 @@ impl FileWatch {
                 (inotify::ReadFlags::OPEN, FileEvent::Opened),
                 (inotify::ReadFlags::ACCESS, FileEvent::Read),
                 (inotify::ReadFlags::CLOSE_NOWRITE, FileEvent::Closed),
+                (inotify::ReadFlags::CLOSE_WRITE, FileEvent::Closed),
                 (inotify::ReadFlags::QUEUE_OVERFLOW, FileEvent::Overflowed),
             ];
             known.into_iter().filter(|(flag, _)| flags.contains(*flag)).for_each(|(_, event)| each(id, event));
@@ -116,12 +134,24 @@ impl AsFd for FileWatch {
 /// # Errors
 /// When `poll(2)` itself fails, which only happens when the kernel is out of memory.
 pub fn wait_readable<const N: usize>(fds: [BorrowedFd<'_>; N], timeout: Option<Duration>) -> Result<()> {
-    let mut polled = fds.each_ref().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN));
+    wait(&mut fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)), timeout)
+}
+
+/// Waits as [`wait_readable`] does, or until `urgent` has priority data, such as the event of a device, or is gone.
+///
+/// # Errors
+/// As [`wait_readable`].
+pub fn wait_readable_or_urgent(fds: [BorrowedFd<'_>; 2], urgent: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<()> {
+    let [first, second] = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    wait(&mut [first, second, PollFd::from_borrowed_fd(urgent, PollFlags::PRI)], timeout)
+}
+
+fn wait(polled: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<()> {
     let timeout = timeout.map(|timeout| Timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(timeout.subsec_nanos()),
     });
-    match poll(&mut polled, timeout.as_ref()) {
+    match poll(polled, timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(errno) => Err(Error::system("waiting", Remedy::Retry, io::Error::from(errno))),
     }
@@ -130,6 +160,8 @@ pub fn wait_readable<const N: usize>(fds: [BorrowedFd<'_>; N], timeout: Option<D
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
+
+    use rustix::net;
 
     use super::*;
 
@@ -142,6 +174,30 @@ mod tests {
         wait_readable([wake.as_fd()], None).expect("polled");
         assert!(wake.lower());
         assert!(!wake.lower());
+    }
+
+    #[test]
+    fn urgent_data_and_a_lost_peer_end_the_wait() {
+        let calm = Wake::new().expect("a descriptor");
+        let ours = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let theirs = std::net::TcpStream::connect(ours.local_addr().expect("an address")).expect("connected");
+        let (accepted, _) = ours.accept().expect("accepted");
+        net::send(&theirs, b"!", net::SendFlags::OOB).expect("sent");
+        wait_readable_or_urgent([calm.as_fd(), calm.as_fd()], accepted.as_fd(), None).expect("polled");
+    }
+
+    #[test]
+    fn watch_of_a_device_tells_who_opens_it_to_write_and_ends() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let watch = FileWatch::new().expect("inotify");
+        let id = watch.add_device(file.as_file()).expect("watched");
+        drop(File::options().write(true).open(file.path()).expect("opened"));
+        let mut events = Vec::new();
+        watch.drain(|of, event| events.push((of, event)));
+        assert_eq!(events, [FileEvent::Opened, FileEvent::Closed].map(|event| (Some(id), event)));
+        watch.remove(id);
+        drop(File::open(file.path()).expect("opened"));
+        watch.drain(|_, event| panic!("{event:?}"));
     }
 
     #[test]

@@ -175,7 +175,7 @@ mod tests {
         // SAFETY: the slot has 4096 bytes, and nobody else uses them.
         unsafe { region.slot(1).write(7) };
         // SAFETY: the page behind the slot is of the region.
-        let spare = unsafe { region.slot(1).add(4_096).read() };
+        let spare = unsafe { region.slot(1).as_ptr().wrapping_add(4_096).read() };
         assert_eq!((std::fs::read(&path).expect("read")[4_096], spare), (7, 0));
         // SAFETY: as above.
         assert_eq!(unsafe { region.slot(0).read() }, 0, "the other slot is our own");

@@ -89,8 +89,10 @@ impl Drop for Lending {
 /// As `AVCodecContext.get_buffer2` says: a decoder's context and a frame with its size and format set. `opaque` is what `install` set.
 unsafe extern "C" fn get_buffer(context: *mut ff::AVCodecContext, frame: *mut ff::AVFrame, flags: c_int) -> c_int {
     let lent = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: FFmpeg calls with the context that it decodes with, which is live.
+        let opaque = unsafe { (*context).opaque };
         // SAFETY: `install` set it to a state that outlives the decoder, which is what calls us; it is only ever shared.
-        let state = unsafe { (*context).opaque.cast::<State>().as_ref() }?;
+        let state = unsafe { opaque.cast::<State>().as_ref() }?;
         // SAFETY: FFmpeg lends us the frame for this call, and nobody else has it.
         let frame = unsafe { frame.as_mut() }?;
         let mut stream = state.stream.lock().unwrap_or_else(PoisonError::into_inner);

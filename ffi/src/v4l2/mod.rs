@@ -11,7 +11,7 @@
 //!   set them again by mapping a page of each.
 //! - With a reader open, `S_FMT` of another size succeeds and changes nothing. We go on with the size there is, scaled.
 //! - With `exclusive_caps=1` a device can be written until somebody streams into it and read only then. Without it nothing keeps two writers
-//!   apart, so we lock the node.
+//!   apart, so we lock the node. A writer that only called `write()` leaves a device that is neither; to stream into it and close it brings it back.
 //! - A mapping keeps its file open. A device is free when the last slot that was lent to a decoder has come back.
 //!
 //! | | copies of a picture after its decoding |

@@ -74,11 +74,7 @@ impl Output {
         let planes = if pixels == Pixels::Yu12 { Vec::new() } else { vec![0; format.i420_bytes()] };
         let copied = Copied::default();
         let mut output = Self { driver, pool, ring, pixels, picture_bytes, planes, has_events, copied, healed: 0 };
-        output.draw(|canvas| {
-            canvas.fill_black();
-            Ok(())
-        })?;
-        output.copied = Copied::default();
+        output.blacken()?;
         Ok(output)
     }
 
@@ -152,23 +148,46 @@ impl Output {
         self.publish(lease.index())
     }
 
-    /// Shows readers the newest picture once more.
+    /// Shows readers black, which is no copy of a picture.
+    ///
+    /// # Errors
+    /// As [`Output::draw`].
+    pub fn blacken(&mut self) -> Result<()> {
+        let copied = self.copied;
+        let shown = self.draw(|canvas| {
+            canvas.fill_black();
+            Ok(())
+        });
+        self.copied = copied;
+        shown
+    }
+
+    /// Shows readers the newest picture once more, which is not counted again.
     ///
     /// # Errors
     /// As [`Output::publish`].
     pub fn repeat(&mut self) -> Result<()> {
-        self.pool.newest().map_or(Ok(()), |index| self.publish(index))
+        let copied = self.copied;
+        let shown = self.pool.newest().map_or(Ok(()), |index| self.publish(index));
+        self.copied = copied;
+        shown
     }
 
     /// Whether a reader is streaming, when that changed and the device tells it.
-    pub fn usage(&self) -> Option<bool> {
+    ///
+    /// # Errors
+    /// [`Remedy::Rebuild`] when the device is gone.
+    pub fn usage(&self) -> Result<Option<bool>> {
         let (mut usage, mut event) = (None, Event::default());
-        while self.has_events && self.driver.call(Call::NextEvent(&mut event)).is_ok() {
-            if event.kind == sys::CLIENT_USAGE {
-                usage = Some(event.data[0] > 0);
+        while self.has_events {
+            match self.driver.call(Call::NextEvent(&mut event)) {
+                Ok(()) if event.kind == sys::CLIENT_USAGE => usage = Some(event.data[0] > 0),
+                Ok(()) => {}
+                Err(Errno::AGAIN | Errno::NOENT) => break,
+                Err(errno) => return Err(fail("asking who reads the camera device", errno)),
             }
         }
-        usage
+        Ok(usage)
     }
 
     /// Whether [`Output::usage`] will ever tell anything; its file then has priority data when it does.
@@ -195,7 +214,7 @@ impl Output {
         self.driver.file()
     }
 
-    /// The passes over pictures in here so far.
+    /// The passes over pictures in here so far, each picture counted once.
     #[must_use]
     pub fn copied(&self) -> Copied {
         self.copied
@@ -232,6 +251,12 @@ fn check_output(driver: &dyn Driver) -> Result<()> {
     let able = if own { capability.device_caps } else { capability.capabilities };
     if able & sys::CAP_OUTPUT != 0 {
         return Ok(());
+    }
+    if is_loopback(&capability) && able & sys::CAP_CAPTURE == 0 {
+        // A writer that never streamed, like ffmpeg, leaves it neither output nor camera. The end of one that did makes it an output, and
+        // that is we, though this call fails.
+        let _ = driver.call(Call::StreamOn);
+        return Err(Error::new(DOING, Remedy::Retry, "its last writer left it dead; it is being brought back"));
     }
     if is_loopback(&capability) {
         // It takes one writer at a time (`exclusive_caps=1`).

@@ -20,7 +20,7 @@ fn pool(slots: usize, width: u32, height: u32) -> Arc<Pool> {
     let region = Region::new(slots, format.i420_bytes() + TAIL).expect("memory");
     for slot in 0..slots {
         // SAFETY: the slot has `TAIL` bytes behind its picture, and nobody else uses them.
-        unsafe { region.slot(slot).add(format.i420_bytes()).write_bytes(MARK, TAIL) };
+        unsafe { region.slot(slot).as_ptr().wrapping_add(format.i420_bytes()).write_bytes(MARK, TAIL) };
     }
     Arc::new(Pool::new(region, format))
 }
@@ -82,7 +82,7 @@ fn pictures_made_in_slots_are_those_of_ffmpegs_own_memory() {
         assert!(muxed.len() - in_place <= most_copied, "{options}: {in_place} of {} in place", muxed.len());
         for slot in 0..slots {
             // SAFETY: the slot has `TAIL` bytes behind its picture and a spare page behind these; the decoder is gone.
-            let behind = unsafe { std::slice::from_raw_parts(pool.place(slot).add(640 * 480 * 3 / 2), 2 * TAIL) };
+            let behind = unsafe { std::slice::from_raw_parts(pool.place(slot).wrapping_add(640 * 480 * 3 / 2), 2 * TAIL) };
             assert!(behind[..TAIL].iter().all(|&byte| byte == MARK), "{options}: written behind slot {slot}");
             assert!(behind[TAIL..].iter().all(|&byte| byte == 0), "{options}: written far behind slot {slot}");
         }
