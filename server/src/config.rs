@@ -84,7 +84,7 @@ pub struct Config {
     /// The PulseAudio server [default: $PULSE_SERVER, else the user's].
     #[arg(long, env = "CROSSPOINT_PULSE_SERVER", value_name = "SERVER")]
     pub pulse_server: Option<String>,
-    /// The camera: auto, off, file or v4l2, and after a colon the path of the latter two.
+    /// The camera: off, file or v4l2, the latter two with a path after a colon; auto is the v4l2loopback device if there is one, else the file.
     #[arg(long, env = "CROSSPOINT_CAMERA", value_name = "CAMERA", default_value = "auto")]
     pub camera: CameraChoice,
     /// The microphone.
@@ -151,7 +151,7 @@ pub enum ListenChoice {
 /// Which camera the browser gets.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum CameraChoice {
-    /// The best there is on this machine; the file as long as v4l2 is not written by us.
+    /// The v4l2loopback device if there is one on this machine, else the file.
     #[default]
     Auto,
     /// A live one-frame Y4M.
@@ -280,6 +280,16 @@ impl From<PresetChoice> for Preset {
 }
 
 impl CameraChoice {
+    /// What `auto` means on this machine at this moment; the others mean themselves.
+    #[must_use]
+    pub fn chosen(self, is_loopback: impl Fn(&Path) -> bool) -> Self {
+        match self {
+            Self::Auto if is_loopback(Path::new(DEFAULT_CAMERA_DEVICE)) => Self::V4l2(DEFAULT_CAMERA_DEVICE.into()),
+            Self::Auto => Self::File(DEFAULT_CAMERA_FILE.into()),
+            chosen @ (Self::File(_) | Self::Off | Self::V4l2(_)) => chosen,
+        }
+    }
+
     /// The Y4M that is written, if one is.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {

@@ -59,9 +59,6 @@ pub enum Error {
         /// Why not.
         cause: io::Error,
     },
-    /// A camera that this build cannot write.
-    #[error("--camera v4l2 is not there yet: use --camera file or --camera auto")]
-    V4l2,
     /// The wrapper cannot be written or printed.
     #[error("writing the browser wrapper: {0}")]
     Wrapper(io::Error),

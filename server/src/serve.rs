@@ -7,13 +7,14 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crosspoint_ffi::v4l2::is_loopback;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::Error;
 use crate::app::App;
-use crate::config::{CameraChoice, Config, ListenChoice};
+use crate::config::{Config, ListenChoice};
 use crate::http::Door;
 use crate::net::{self, Entrance, Rooms, Tls};
 use crate::rtc::Rtc;
@@ -62,10 +63,8 @@ pub fn run(config: Config) -> Result<(), Error> {
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn serve(config: Config, mut ends: mpsc::Receiver<()>, on_ready: impl FnOnce(&Ready)) -> Result<(), Error> {
-    if matches!(config.camera, CameraChoice::V4l2(_)) {
-        return Err(Error::V4l2);
-    }
+pub async fn serve(mut config: Config, mut ends: mpsc::Receiver<()>, on_ready: impl FnOnce(&Ready)) -> Result<(), Error> {
+    config.camera = config.camera.chosen(is_loopback);
     let ready_file = config.ready_file.clone();
     let ready_file_error = |cause| Error::ReadyFile { path: ready_file.clone().unwrap_or_default(), cause };
     if let Some(path) = &ready_file {

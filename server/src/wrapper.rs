@@ -10,6 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crosspoint_ffi::v4l2::is_loopback;
+
 use crate::Error;
 use crate::config::{CameraChoice, WrapperOptions};
 
@@ -29,7 +31,7 @@ executable for the user that runs the browser, and the camera file readable.";
 /// # Errors
 /// When it cannot be written, or written only where Chromium could not start it.
 pub fn print_or_write(options: &WrapperOptions) -> Result<(), Error> {
-    let script = script(&options.camera).map_err(Error::Wrapper)?;
+    let script = script(&options.camera.clone().chosen(is_loopback)).map_err(Error::Wrapper)?;
     let Some(path) = &options.write else {
         return io::stdout().write_all(&script).map_err(Error::Wrapper);
     };

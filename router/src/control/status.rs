@@ -57,6 +57,10 @@ pub struct InputStats {
     pub decodes_by_frame: u64,
     /// Writes that a read fell into.
     pub possible_tears: u64,
+    /// Passes over the samples of decoded frames on their way to the camera's reader.
+    pub copies: u64,
+    /// Bytes that they wrote.
+    pub copied_bytes: u64,
     /// Packets and stretches of bytes that could not be understood.
     pub bad_units: u64,
     /// Frames written in the last second.
@@ -85,6 +89,14 @@ pub struct InputStats {
     pub audio_publishers: u32,
     /// Viewers attached to the feed.
     pub feed_viewers: u32,
+}
+
+impl InputStats {
+    /// Copies for each frame written, once there was one: 0 where decoders work in the camera's own buffers.
+    #[must_use]
+    pub fn copies_per_frame(&self) -> Option<f32> {
+        (self.frames_out > 0).then(|| self.copies as f32 / self.frames_out as f32)
+    }
 }
 
 /// One stream at one moment.

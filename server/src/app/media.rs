@@ -6,18 +6,22 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crosspoint_ffi::fd::Wake;
+use crosspoint_ffi::lend::Lender;
+use crosspoint_ffi::v4l2::Output;
 use crosspoint_ffi::{VideoFormat, ring};
 use crosspoint_router::control::{AudioDestination, InputStats, Refusal, RefusalKind};
 use tokio::sync::{oneshot, watch};
+use tracing::info;
 
 use crate::Error;
 use crate::broadcast::Broadcast;
-use crate::config::{Config, MicrophoneChoice};
+use crate::config::{CameraChoice, Config, MicrophoneChoice};
+use crate::devices::{V4l2Camera, Y4mCamera};
 use crate::feed::Feed;
 use crate::outlet::{Ears, Eyes, Outlet};
 use crate::worker::Trouble;
 use crate::worker::decode::{self, DecodeCounters};
-use crate::worker::present::{self, Present};
+use crate::worker::present::{self, Device, Present};
 use crate::worker::screen::ScreenTuning;
 use crate::worker::sound::{self, Sound};
 use crate::ws::ingest::{AudioIngest, Rubbish, SoundOfVideo, VideoIngest};
@@ -48,13 +52,11 @@ impl Media {
         let (shown, newest) = ring::newest();
         let wake = Arc::new(Wake::new().map_err(Error::Device)?);
         let (jobs, demand, queue) = decode::queue();
-        let present = match config.camera.file() {
-            Some(path) => {
-                Some(Present::start(path.to_owned(), config.canvas, newest, Arc::clone(&wake), demand, Arc::clone(&video.trouble))?)
-            }
-            None => None,
-        };
-        decode::start(queue, shown, wake, Arc::clone(&decoded), Arc::clone(&video.trouble)).map_err(Error::Thread)?;
+        let lender = Lender::default();
+        let camera = camera(config, &lender).map_err(Error::Device)?;
+        let present = camera.map(|camera| Present::start(camera, newest, Arc::clone(&wake), demand, Arc::clone(&video.trouble)));
+        let present = present.transpose()?;
+        decode::start(queue, shown, wake, Arc::clone(&decoded), Arc::clone(&video.trouble), lender).map_err(Error::Thread)?;
         let sound = if config.microphone == MicrophoneChoice::Pulse {
             Some(Rc::new(Sound::start(config.pulse_server.clone(), epoch, Arc::clone(&sound_trouble), Arc::clone(&audio.trouble))?))
         } else {
@@ -167,7 +169,7 @@ impl Media {
 
     /// The counters since start-up.
     pub(super) fn stats(&self) -> InputStats {
-        let (shown, fps) = self.present.as_ref().map(|present| present.view().stats()).unwrap_or_default();
+        let (shown, fps, copied) = self.present.as_ref().map(|present| present.view().stats()).unwrap_or_default();
         let undrawn = self.present.as_ref().map_or(0, |present| present.view().undrawn.load(Relaxed));
         let sound = self.sound.as_ref().map(|sound| sound.view());
         let bad_sound = sound.map_or(0, |view| view.bad_packets.load(Relaxed));
@@ -185,6 +187,8 @@ impl Media {
                 + self.decoded.late.load(Relaxed)
                 + self.video.dropped.load(Relaxed),
             possible_tears: shown.possible_tears,
+            copies: copied.passes,
+            copied_bytes: copied.bytes,
             decodes_by_frame: self.decoded.by_frame.load(Relaxed),
             bad_units: self.video.bad_units.load(Relaxed)
                 + self.audio.bad_units.load(Relaxed)
@@ -212,6 +216,17 @@ impl Media {
         let server = || self.sound_trouble.told().filter(|_| audio);
         pictures().or_else(server).or_else(samples)
     }
+}
+
+/// The camera that is written, if one is.
+fn camera(config: &Config, lender: &Lender) -> crosspoint_ffi::Result<Option<Device>> {
+    if let CameraChoice::V4l2(path) = &config.camera {
+        return Ok(Some(Device::V4l2(V4l2Camera::new(path, config.canvas, lender.clone(), Box::new(Output::open)))));
+    }
+    let Some(path) = config.camera.file() else { return Ok(None) };
+    let (file, canvas) = (Y4mCamera::open(path, config.canvas)?, config.canvas);
+    info!(path = %path.display(), width = canvas.width(), height = canvas.height(), rate = canvas.frame_rate(), "camera ready");
+    Ok(Some(Device::Y4m(file, path.to_owned())))
 }
 
 fn millis(duration: Duration) -> f32 {

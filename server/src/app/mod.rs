@@ -11,7 +11,6 @@ mod viewing;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -25,7 +24,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use crate::Error;
 use crate::broadcast::{BroadcastStats, ChannelKey, Packing, PicturesKey};
-use crate::config::{Config, IceServer};
+use crate::config::{CameraChoice, Config, IceServer};
 use crate::rtc::Rtc;
 use crate::rtmp::Push;
 use crate::shutdown::Shutdown;
@@ -42,8 +41,7 @@ pub struct App(Rc<Inner>);
 
 struct Inner {
     shutdown: Shutdown,
-    camera_file: Option<PathBuf>,
-    camera_device: PathBuf,
+    camera: CameraChoice,
     inputs: RefCell<Inputs>,
     streams: RefCell<Streams>,
     video: Seat,
@@ -75,8 +73,7 @@ impl App {
             shutdown,
             ice_servers: config.ice_server.clone(),
             turn_secret: config.turn_secret.clone(),
-            camera_file: config.camera.file().map(Path::to_owned),
-            camera_device: config.camera.device().to_owned(),
+            camera: config.camera.clone(),
             inputs: RefCell::new(Inputs::new(config.canvas)),
             streams: RefCell::new(Streams::new(config.display.is_some())),
             video: Seat::default(),
@@ -170,16 +167,10 @@ impl App {
         inputs.status(stats)
     }
 
-    /// The Y4M that is the camera, if it is one.
+    /// Which camera is written, if one is.
     #[must_use]
-    pub fn camera_file(&self) -> Option<&Path> {
-        self.0.camera_file.as_deref()
-    }
-
-    /// The configured camera device, whether it is written or not.
-    #[must_use]
-    pub fn camera_device(&self) -> &Path {
-        &self.0.camera_device
+    pub fn camera(&self) -> &CameraChoice {
+        &self.0.camera
     }
 
     /// Starts a stream; one that is pushed begins to connect.

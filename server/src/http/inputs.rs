@@ -1,7 +1,5 @@
 //! The calls of the virtual inputs.
 
-use std::path::Path;
-
 use crosspoint_router::control::{
     AudioDestination, AudioInput, AudioSource, BadLocation, InputSpec, InputState, InputStatus, Location, Pulled, VideoInput, VideoSource,
 };
@@ -11,6 +9,7 @@ use super::api::{
 };
 use super::failure::Failure;
 use super::time::rfc3339;
+use crate::config::CameraChoice;
 
 /// What a configure asks for.
 pub(super) fn spec(request: Option<ConfigureRequest>) -> Result<InputSpec, Failure> {
@@ -27,7 +26,7 @@ pub(super) fn spec(request: Option<ConfigureRequest>) -> Result<InputSpec, Failu
 }
 
 /// The status as the specification writes it; `authority` is what the caller reached us by.
-pub(super) fn status(status: InputStatus, authority: &str, camera_file: Option<&Path>, camera_device: &Path) -> VirtualInputsStatus {
+pub(super) fn status(status: InputStatus, authority: &str, camera: &CameraChoice) -> VirtualInputsStatus {
     let spec = status.spec.as_ref();
     let (video, audio) = (spec.and_then(|spec| spec.video.as_ref()), spec.and_then(|spec| spec.audio.as_ref()));
     let socket = |track| format!("ws://{authority}/input/devices/virtual/socket/{track}");
@@ -61,11 +60,14 @@ pub(super) fn status(status: InputStatus, authority: &str, camera_file: Option<&
             InputState::Paused => "paused",
             InputState::Running => "running",
         },
-        mode: "virtual-file",
-        video_device: camera_device.display().to_string(),
+        mode: match camera {
+            CameraChoice::Auto | CameraChoice::File(_) | CameraChoice::Off => "virtual-file",
+            CameraChoice::V4l2(_) => "device",
+        },
+        video_device: camera.device().display().to_string(),
         audio_sink: "audio_input",
         microphone_source: "audio_input.monitor",
-        video_file: camera_file.map(|path| path.display().to_string()),
+        video_file: camera.file().map(|path| path.display().to_string()),
         video: video.map(|video| {
             let (kind, format) = video_names(&video.source);
             VideoStatus { kind, format, width: canvas.width(), height: canvas.height(), frame_rate: canvas.frame_rate() }
@@ -87,6 +89,9 @@ pub(super) fn status(status: InputStatus, authority: &str, camera_file: Option<&
             frames_dropped: stats.frames_dropped,
             decodes_by_frame: stats.decodes_by_frame,
             possible_tears: stats.possible_tears,
+            copies: stats.copies,
+            copied_bytes: stats.copied_bytes,
+            copies_per_frame: stats.copies_per_frame(),
             bad_units: stats.bad_units,
             fps: stats.fps,
             latency_ms: Latency { p50: stats.latency_p50_ms, p99: stats.latency_p99_ms },

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use crosspoint_router::broadcast::HubStats;
+use crosspoint_router::control::InputStats;
 
 use crate::broadcast::BroadcastStats;
 
@@ -10,10 +11,10 @@ use crate::broadcast::BroadcastStats;
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The counters as text. Nothing in it names a stream or a peer: labels are of a few fixed values.
-pub(super) fn text(broadcast: &BroadcastStats) -> String {
+pub(super) fn text(broadcast: &BroadcastStats, input: &InputStats) -> String {
     let mut page = Page::default();
     // Writing to a string does not fail.
-    let _ = page.broadcast(broadcast);
+    let _ = page.camera(input).and_then(|()| page.broadcast(broadcast));
     page.0
 }
 
@@ -21,6 +22,12 @@ pub(super) fn text(broadcast: &BroadcastStats) -> String {
 struct Page(String);
 
 impl Page {
+    fn camera(&mut self, stats: &InputStats) -> fmt::Result {
+        self.counter("camera_frames_total", "Frames written to the camera.", stats.frames_out)?;
+        self.counter("camera_copies_total", "Passes over their samples after decoding.", stats.copies)?;
+        self.counter("camera_copied_bytes_total", "Bytes that these wrote.", stats.copied_bytes)
+    }
+
     fn broadcast(&mut self, stats: &BroadcastStats) -> fmt::Result {
         self.counter("screen_captures_total", "Looks at the display that saw a change.", stats.captures)?;
         self.counter("screen_rows_total", "Rows of the display read and converted.", stats.rows)?;
@@ -89,7 +96,8 @@ mod tests {
             sound_encoders: 2,
             packings: BTreeMap::from([(Packing::Ts, hub)]),
         };
-        let text = text(&stats);
+        let input = InputStats { frames_out: 5, copies: 6, copied_bytes: 7, ..InputStats::default() };
+        let text = text(&stats, &input);
         assert!(text.ends_with('\n'));
         for line in [
             "# TYPE crosspoint_screen_captures_total counter",
@@ -98,6 +106,9 @@ mod tests {
             "crosspoint_screen_patches_total 13",
             "crosspoint_screen_repeats_total 12",
             "# TYPE crosspoint_viewers gauge",
+            "crosspoint_camera_frames_total 5",
+            "crosspoint_camera_copies_total 6",
+            "crosspoint_camera_copied_bytes_total 7",
             "crosspoint_viewers{packing=\"ts\"} 3",
             "crosspoint_viewer_dropped_units_total{packing=\"ts\"} 7",
         ] {

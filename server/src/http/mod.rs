@@ -144,7 +144,7 @@ impl Door {
             }
             Route::Livez | Route::Readyz => Ok(json(StatusCode::OK, &api::Empty {})),
             Route::Metrics => {
-                let mut page = Response::new(Answer::new(Bytes::from(metrics::text(&app.broadcast_stats()))));
+                let mut page = Response::new(Answer::new(Bytes::from(metrics::text(&app.broadcast_stats(), &app.input_status().stats))));
                 page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
                 Ok(page)
             }
@@ -202,7 +202,7 @@ impl Door {
     }
 
     fn status(&self, status: InputStatus, caller: &Caller) -> Response<Answer> {
-        let status = inputs::status(status, &caller.authority, self.app.camera_file(), self.app.camera_device());
+        let status = inputs::status(status, &caller.authority, self.app.camera());
         json(StatusCode::OK, &status)
     }
 }

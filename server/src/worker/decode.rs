@@ -3,6 +3,9 @@
 //! A [`Backlog`] holds what was released and says what of it to decode: all while the camera is read or a [`Tap`] is open, next to nothing
 //! while neither is. It also bounds the delay of a stream that is too heavy for the machine.
 //!
+//! Pictures are made in the camera's own buffers where a [`Lender`] offers them and they fit. When the offer changes, whoever held such
+//! buffers has to let go of them, for a device is free only then: the decoder goes, and the next key frame has another.
+//!
 //! Copies: 0 (FFmpeg reads the packet's payload where the demuxer gathered it; a picture is handed on by reference).
 
 mod counters;
@@ -15,6 +18,7 @@ use std::time::Instant;
 
 use crosspoint_ffi::av::{Picture, VideoDecoder};
 use crosspoint_ffi::fd::Wake;
+use crosspoint_ffi::lend::Lender;
 use crosspoint_ffi::ring::Writer;
 use crosspoint_ffi::{Packet, Remedy};
 use crosspoint_router::ingest::{Backlog, BacklogOutput, Step};
@@ -31,7 +35,7 @@ use super::Trouble;
 /// What the decode thread is asked to do, in order.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Whether the camera is read changed: look again.
+    /// Whether the camera is read, or what it lends, changed: look again.
     Demand,
     /// The source has come to its end: show what the decoder still holds.
     Finish,
@@ -90,10 +94,11 @@ pub(crate) fn start(
     wake: Arc<Wake>,
     counters: Arc<DecodeCounters>,
     trouble: Arc<Trouble>,
+    lender: Lender,
 ) -> std::io::Result<()> {
     let Jobs { jobs, wanted } = jobs;
     // Not joined: it ends with the senders, and only its own memory goes with it.
-    super::start("decode", move || Decode::new(wanted, shown, wake, counters, trouble).run(jobs)).map(drop)
+    super::start("decode", move || Decode::new(wanted, shown, wake, counters, trouble, lender).run(jobs)).map(drop)
 }
 
 struct Decode {
@@ -104,6 +109,10 @@ struct Decode {
     trouble: Arc<Trouble>,
     backlog: Backlog,
     opened: Option<Opened>,
+    lender: Lender,
+    /// How often the offer had changed when it was looked at last, and whether the decoder is older.
+    offers: u64,
+    is_outdated: bool,
     tap: Option<Tap>,
     /// How often readers came and went, and since when the camera is read, if it is.
     turns: u64,
@@ -119,7 +128,15 @@ struct Decode {
 }
 
 impl Decode {
-    fn new(wanted: Wanted, shown: Writer<Shown>, wake: Arc<Wake>, counters: Arc<DecodeCounters>, trouble: Arc<Trouble>) -> Self {
+    fn new(
+        wanted: Wanted,
+        shown: Writer<Shown>,
+        wake: Arc<Wake>,
+        counters: Arc<DecodeCounters>,
+        trouble: Arc<Trouble>,
+        lender: Lender,
+    ) -> Self {
+        let offers = lender.changes();
         Self {
             wanted,
             shown,
@@ -128,6 +145,9 @@ impl Decode {
             trouble,
             backlog: Backlog::new(),
             opened: None,
+            lender,
+            offers,
+            is_outdated: false,
             tap: None,
             turns: 0,
             read_since: None,
@@ -204,6 +224,24 @@ impl Decode {
             self.is_due |= is_read && self.newest.is_some();
         }
         self.backlog.handle_demand(self.is_watched(), now);
+        let offers = self.lender.changes();
+        if offers != self.offers {
+            self.offers = offers;
+            self.handle_offer();
+        }
+    }
+
+    /// The camera's buffers came, went or changed.
+    fn handle_offer(&mut self) {
+        let Some(opened) = &self.opened else { return };
+        if opened.decoder.is_lent() {
+            debug!("decoder closed: it held buffers of a camera that is gone");
+            self.opened = None;
+            self.forget_picture();
+            self.backlog.handle_loss();
+        } else {
+            self.is_outdated = true;
+        }
     }
 
     fn decode(&mut self, step: &Step) {
@@ -223,7 +261,9 @@ impl Decode {
     }
 
     fn try_decode(&mut self, step: &Step) -> crosspoint_ffi::Result<()> {
-        let mut opened = match self.opened.take().filter(|opened| opened.suits(step)) {
+        // Another decoder may be lent buffers, and at a key frame costs nothing.
+        let is_outdated = self.is_outdated && step.packet.key;
+        let mut opened = match self.opened.take().filter(|opened| opened.suits(step) && !is_outdated) {
             Some(opened) => opened,
             None => self.open(step)?,
         };
@@ -257,8 +297,9 @@ impl Decode {
         Ok(())
     }
 
-    fn open(&self, step: &Step) -> crosspoint_ffi::Result<Opened> {
-        let opened = Opened::open(step)?;
+    fn open(&mut self, step: &Step) -> crosspoint_ffi::Result<Opened> {
+        let opened = Opened::open(step, &self.lender)?;
+        self.is_outdated = false;
         if step.by_frame {
             self.counters.by_frame.fetch_add(1, Relaxed);
             let (cost, interval) = self.backlog.pace().unwrap_or_default();

@@ -1,37 +1,39 @@
 //! The present thread: draws the newest picture into the camera, around the reader's clock.
 //!
-//! It sleeps in one `poll(2)` until there is a picture, a read of the camera file, an order, or a moment that a
-//! [`Presenter`] waits for; idle it costs nothing.
+//! It sleeps in one `poll(2)` until there is a picture, a read of the camera file, a reader of the camera device, an order, or a moment that
+//! a [`Presenter`](crosspoint_router::ingest::Presenter) or the device waits for; idle it costs nothing.
 //!
-//! Copies: 1 (the one pass over the pixels that scales them into the pages which readers read).
+//! Copies: 1 (the one pass over the pixels that scales them into the pages which readers read), 0 of a picture that was decoded into the
+//! device's own buffers. The file is one frame that its reader takes at any moment, and a decoder's next picture would be made over the one
+//! that it refers to: nothing of it can be lent.
 
 mod camera;
 mod rate;
 
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crosspoint_ffi::VideoFormat;
-use crosspoint_ffi::fd::{FileEvent, FileWatch, Wake, wait_readable};
+use crosspoint_ffi::fd::{FileEvent, FileWatch, Wake, wait_readable, wait_readable_or_urgent};
 use crosspoint_ffi::ring::Reader;
-use crosspoint_router::ingest::{Demand, PresentOutput, PresentStats, Presenter, ReaderEvent};
+use crosspoint_ffi::{Copied, VideoFormat};
+use crosspoint_router::ingest::{Demand, PresentOutput, PresentStats, ReaderEvent};
 use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
 
 use super::Trouble;
 use super::decode::{CameraDemand, Shown};
-use crate::devices::Y4mCamera;
-use camera::Camera;
+use crate::devices::Change;
+pub(crate) use camera::Device;
+use camera::{Camera, UNKNOWN};
 use rate::Rate;
 
 /// An order to the present thread.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Show another canvas; answered when its file has the camera's name.
+    /// Show another canvas; answered when its file has the camera's name, or the device knows.
     Canvas(VideoFormat, oneshot::Sender<crosspoint_ffi::Result<()>>),
     /// Show black and drop what comes.
     Pause,
@@ -44,7 +46,7 @@ pub(crate) enum Order {
 /// What the present thread tells the others.
 #[derive(Debug)]
 pub(crate) struct PresentView {
-    stats: Mutex<(PresentStats, Rate)>,
+    stats: Mutex<(PresentStats, Rate, Copied)>,
     /// Pictures that could not be drawn.
     pub(crate) undrawn: AtomicU64,
     /// The moment of the reader's latest read: the clock that early media is released on.
@@ -52,10 +54,10 @@ pub(crate) struct PresentView {
 }
 
 impl PresentView {
-    /// The counters, and the frames written in the last full second.
-    pub(crate) fn stats(&self) -> (PresentStats, f32) {
-        let (stats, rate) = *self.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        (stats, rate.per_second(Instant::now()))
+    /// The counters, the frames written in the last full second, and what was copied.
+    pub(crate) fn stats(&self) -> (PresentStats, f32, Copied) {
+        let (stats, rate, copied) = *self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        (stats, rate.per_second(Instant::now()), copied)
     }
 }
 
@@ -69,29 +71,19 @@ pub(crate) struct Present {
 }
 
 impl Present {
-    /// Opens the camera file at `path` and starts the thread, which shows what comes through `shown` whenever `wake` is raised, and says
+    /// Starts the thread of a camera, which shows what comes through `shown` whenever `wake` is raised, and says
     /// through `told` whether anybody looks.
     pub(crate) fn start(
-        path: PathBuf,
-        canvas: VideoFormat,
+        device: Device,
         shown: Reader<Shown>,
         wake: Arc<Wake>,
         told: CameraDemand,
         trouble: Arc<Trouble>,
     ) -> Result<Self, crate::Error> {
-        let camera = Y4mCamera::open(&path, canvas).map_err(crate::Error::Device)?;
-        let watch = match FileWatch::new() {
-            Ok(watch) => Some(watch),
-            Err(error) => {
-                warn!(%error, "camera_in_use is not known: frames are written as they come");
-                None
-            }
-        };
+        let watch = FileWatch::new().map_err(|error| warn!(%error, UNKNOWN)).ok();
         let (orders, ordered) = mpsc::channel();
         let view = Arc::new(PresentView { stats: Mutex::default(), undrawn: AtomicU64::new(0), tick: watch::Sender::new(None) });
-        info!(path = %path.display(), width = canvas.width(), height = canvas.height(), rate = canvas.frame_rate(), "camera ready");
         let mut work = Work {
-            path,
             cameras: Vec::new(),
             watch,
             orders: ordered,
@@ -107,8 +99,9 @@ impl Present {
             repeat_at: None,
             rate: Rate::default(),
             past: PresentStats::default(),
+            past_copied: Copied::default(),
         };
-        work.add(camera);
+        work.add(device);
         let thread = super::start("present", move || work.run()).map_err(crate::Error::Thread)?;
         Ok(Self { orders, wake, view, thread: Some(thread) })
     }
@@ -136,7 +129,6 @@ impl Drop for Present {
 }
 
 struct Work {
-    path: PathBuf,
     /// The camera that has the name comes last; those before it had it once and are written while somebody reads them.
     cameras: Vec<Camera>,
     watch: Option<FileWatch>,
@@ -157,6 +149,7 @@ struct Work {
     rate: Rate,
     /// What cameras that are gone had counted.
     past: PresentStats,
+    past_copied: Copied,
 }
 
 /// Retired cameras kept at most: a reader that never closes must not hold a file for each canvas there ever was.
@@ -184,19 +177,22 @@ impl Work {
             }
             self.read_events();
             self.retire();
+            let tended = self.tend();
             let lingers = self.attend();
             let repeats = self.repeat();
             let written = (0..self.cameras.len()).filter_map(|index| self.drive(index)).min();
             self.tell();
-            if self.is_read() && !self.is_wanted {
-                // A reader came while we wrote; its event is not in the queue any more.
+            if self.is_read() && !self.is_wanted || self.cameras.iter().any(Camera::has_news) {
+                // A reader came, or the device went, while we wrote; no event of it is in the queue any more.
                 continue;
             }
-            let deadline = [lingers, repeats, written].into_iter().flatten().min();
+            let deadline = [tended, lingers, repeats, written].into_iter().flatten().min();
             let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let waited = match &self.watch {
-                Some(watch) => wait_readable([self.wake.as_fd(), watch.as_fd()], timeout),
-                None => wait_readable([self.wake.as_fd()], timeout),
+            let wake = self.wake.as_fd();
+            let watch = self.watch.as_ref().map_or(wake, FileWatch::as_fd);
+            let waited = match self.cameras.last().and_then(Camera::urgent) {
+                Some(device) => wait_readable_or_urgent([wake, watch], device.as_fd(), timeout),
+                None => wait_readable([wake, watch], timeout),
             };
             if let Err(error) = waited {
                 self.trouble.note(error);
@@ -208,8 +204,8 @@ impl Work {
         let now = Instant::now();
         self.last = match shown {
             Shown::Black | Shown::Swap => None,
-            // It was decoded before the decode thread knew that nobody looks any more.
-            Shown::Picture { .. } if !self.is_wanted => return,
+            // It was decoded before the decode thread knew that nobody looks any more, or that the device it may lie in is gone.
+            Shown::Picture { .. } if !self.is_wanted || !self.cameras.iter().any(Camera::is_there) => return,
             Shown::Picture { .. } => Some(shown.clone()),
         };
         self.repeat_at = None;
@@ -219,6 +215,39 @@ impl Work {
                 Shown::Picture { since, .. } => camera.presenter.handle_frame(shown.clone(), *since),
                 Shown::Swap => camera.presenter.handle_swap(now),
             }
+        }
+    }
+
+    /// Looks after a device that comes and goes; says until when there is nothing to do about it.
+    fn tend(&mut self) -> Option<Instant> {
+        let (now, mut until) = (Instant::now(), None);
+        for index in 0..self.cameras.len() {
+            let (change, due) = self.cameras[index].tend(self.watch.as_ref(), now);
+            until = [until, due].into_iter().flatten().min();
+            match change {
+                Some(Change::Closed(error)) => {
+                    // Whoever holds its buffers keeps it from being opened again.
+                    self.last = None;
+                    self.cameras[index].presenter.handle_blackout();
+                    self.told.stir();
+                    if let Some(error) = error {
+                        self.complain(error);
+                    }
+                }
+                Some(Change::Opened) => {
+                    self.trouble.clear();
+                    self.told.stir();
+                }
+                Some(Change::Refused(error)) => self.complain(error),
+                None => {}
+            }
+        }
+        until
+    }
+
+    fn complain(&self, error: crosspoint_ffi::Error) {
+        if self.trouble.note(&error) {
+            warn!(%error, "camera not written");
         }
     }
 
@@ -273,6 +302,9 @@ impl Work {
     fn drive(&mut self, index: usize) -> Option<Instant> {
         loop {
             let camera = &mut self.cameras[index];
+            if !camera.is_there() {
+                return None;
+            }
             let shown = match camera.presenter.poll(Instant::now()) {
                 PresentOutput::Idle => return None,
                 PresentOutput::WaitUntil(deadline) => return Some(deadline),
@@ -324,39 +356,27 @@ impl Work {
             let idle = |camera: &Camera| camera.presenter.stats().in_use == Some(false);
             let gone = if excess { Some(0) } else { self.cameras[..newest].iter().position(idle) };
             let Some(index) = gone else { return };
-            let stats = self.cameras.remove(index).presenter.stats();
-            self.past.possible_tears += stats.possible_tears;
+            let camera = self.cameras.remove(index);
+            self.past.possible_tears += camera.presenter.stats().possible_tears;
+            self.past_copied = self.past_copied + camera.copied();
         }
     }
 
-    fn add(&mut self, file: Y4mCamera) {
-        let mut presenter = Presenter::new();
-        let id = self.watch.as_ref().and_then(|watch| match watch.add(file.file()) {
-            Ok(id) => Some(id),
-            Err(error) => {
-                warn!(%error, "camera_in_use is not known: frames are written as they come");
-                None
-            }
-        });
-        if id.is_none() {
-            presenter.handle_reader(ReaderEvent::Unknown, Instant::now());
-        }
+    fn add(&mut self, device: Device) {
+        let mut camera = Camera::new(device, self.watch.as_ref());
         if self.is_paused {
-            presenter.handle_pause();
+            camera.presenter.handle_pause();
         }
         if let Some(last) = &self.last {
-            presenter.handle_frame(last.clone(), Instant::now());
+            camera.presenter.handle_frame(last.clone(), Instant::now());
         }
-        self.cameras.push(Camera::new(file, id, presenter));
+        self.cameras.push(camera);
     }
 
     fn change_canvas(&mut self, format: VideoFormat) -> crosspoint_ffi::Result<()> {
-        if self.cameras.last().is_some_and(|camera| camera.file.format() == format) {
-            return Ok(());
-        }
-        let file = Y4mCamera::replace(&self.path, format)?;
+        let Some(device) = self.cameras.last_mut().map_or(Ok(None), |camera| camera.replaced(format))? else { return Ok(()) };
         let old = self.cameras.last().map(|camera| camera.presenter.stats());
-        self.add(file);
+        self.add(device);
         if let Some(old) = old {
             self.past.frames_in += old.frames_in;
             self.past.frames_out += old.frames_out;
@@ -372,7 +392,8 @@ impl Work {
 
     fn blacken(&mut self) {
         for camera in &mut self.cameras {
-            camera.file.picture().fill_black();
+            // A device that is not there shows nothing.
+            let _ = camera.draw(&Shown::Black);
         }
     }
 
@@ -384,6 +405,10 @@ impl Work {
         stats.withheld += self.past.withheld;
         stats.overwritten += self.past.overwritten;
         stats.possible_tears += self.past.possible_tears;
-        *self.view.stats.lock().unwrap_or_else(PoisonError::into_inner) = (stats, self.rate);
+        let copied = self.cameras.iter().map(Camera::copied).fold(self.past_copied, |sum, copied| sum + copied);
+        *self.view.stats.lock().unwrap_or_else(PoisonError::into_inner) = (stats, self.rate, copied);
     }
 }
+
+#[cfg(test)]
+mod tests;

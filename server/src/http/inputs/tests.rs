@@ -48,8 +48,8 @@ fn configures_are_told_apart() {
 }
 
 fn written(status: InputStatus) -> String {
-    let camera = Path::new("/dev/shm/crosspoint/HD Webcam.y4m");
-    serde_json::to_string(&super::status(status, "localhost:10001", Some(camera), Path::new("/dev/video0"))).unwrap()
+    let camera = CameraChoice::File("/dev/shm/crosspoint/HD Webcam.y4m".into());
+    serde_json::to_string(&super::status(status, "localhost:10001", &camera)).unwrap()
 }
 
 /// The value as text, and its keys in the order in which they were written.
@@ -135,7 +135,7 @@ fn running_status_is_the_specifications() {
             },
             "stats": {
                 "camera_in_use": true, "microphone_in_use": null, "frames_in": 0, "frames_decoded": 0, "frames_unwatched": 0, "frames_out": 0, "frames_dropped": 0, "decodes_by_frame": 0,
-                "possible_tears": 0, "bad_units": 0, "fps": 29.5, "latency_ms": {"p50": 1.5, "p99": null},
+                "possible_tears": 0, "copies": 0, "copied_bytes": 0, "copies_per_frame": null, "bad_units": 0, "fps": 29.5, "latency_ms": {"p50": 1.5, "p99": null},
                 "microphone_depth_ms": 40.5, "microphone_latency_ms": null, "microphone_target_ms": null, "microphone_correction_ppm": 0,
                 "microphone_dropped_ms": 0.0, "microphone_lost_packets": 0, "microphone_underruns": 0,
                 "video_publishers": 1, "audio_publishers": 0, "feed_viewers": 0

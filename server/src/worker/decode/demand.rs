@@ -30,6 +30,12 @@ pub(super) fn is_read(turns: u64) -> bool {
 }
 
 impl CameraDemand {
+    /// Has the thread look around: something else than this has changed.
+    pub(crate) fn stir(&self) {
+        // As below.
+        let _ = self.jobs.try_send(Job::Demand);
+    }
+
     /// Tells whether anybody reads the camera.
     pub(crate) fn set(&mut self, read: bool) {
         // Relaxed: only this end writes it.

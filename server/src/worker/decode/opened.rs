@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crosspoint_ffi::av::{Threads, VideoDecoder};
+use crosspoint_ffi::lend::Lender;
 use crosspoint_ffi::{Codec, Parameters, Result};
 use crosspoint_router::ingest::Step;
 
@@ -15,11 +16,11 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens a decoder for the packet of `step` and those that follow it.
-    pub(super) fn open(step: &Step) -> Result<Self> {
+    /// Opens a decoder for the packet of `step` and those that follow it, whose pictures are made where `lender` says if they can be.
+    pub(super) fn open(step: &Step, lender: &Lender) -> Result<Self> {
         let (codec, parameters) = (step.packet.codec, step.packet.parameters.clone());
         let threads = if step.by_frame { Threads::Frames } else { Threads::Slices };
-        let decoder = VideoDecoder::open(codec, parameters.as_deref(), threads)?;
+        let decoder = VideoDecoder::open_in(lender, codec, parameters.as_deref(), threads)?;
         Ok(Self { codec, parameters, by_frame: step.by_frame, decoder })
     }
 

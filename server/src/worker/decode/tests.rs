@@ -29,7 +29,7 @@ impl Stage {
         let (shown, reader) = ring::newest();
         let (wake, counters) = (Arc::new(Wake::new().expect("an eventfd")), Arc::<DecodeCounters>::default());
         let (jobs, demand, queue) = queue();
-        start(queue, shown, Arc::clone(&wake), Arc::clone(&counters), Arc::default()).expect("a thread");
+        start(queue, shown, Arc::clone(&wake), Arc::clone(&counters), Arc::default(), Lender::default()).expect("a thread");
         let format = VideoFormat::new(SIDE, SIDE, 30).expect("a format");
         let settings = H264Settings { format, bitrate_bps: 4_000_000, max_bitrate_bps: 4_000_000, preset: Preset::Ultrafast };
         let encoder = H264Encoder::new(settings).expect("libx264");
