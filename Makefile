@@ -1,9 +1,9 @@
 # One line of help stands behind each target; `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-asan bench loadtest fmt lint doc clean
+.PHONY: help setup run test test-asan test-device bench loadtest fmt lint doc clean
 
 help: ## Lists these targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 setup: ## Installs what is missing for all the others
 	@deploy/setup
@@ -18,6 +18,11 @@ test: ## Runs every test: the crates' own and the real-peer tests with Chromium,
 test-asan: setup ## Runs the tests of the unsafe code under AddressSanitizer
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test -p crosspoint-ffi --all-features --lib \
 	  --target "$$(rustc -vV | sed -n 's/^host: //p')" --target-dir "$${CARGO_TARGET_DIR:-target}/asan"
+
+# It installs packages of its own, and says so when it cannot.
+test-device: setup ## Tests the camera device on the real v4l2loopback, in a virtual machine; CHECKS="bench" compares with ffmpeg
+	cargo build --workspace --bins
+	server/e2e/device/run $(CHECKS)
 
 bench: setup ## Runs the benchmarks; a report per group comes to lie in target/criterion
 	cargo bench -p crosspoint-benches
