@@ -179,15 +179,17 @@ impl Output {
     /// [`Remedy::Rebuild`] when the device is gone.
     pub fn usage(&self) -> Result<Option<bool>> {
         let (mut usage, mut event) = (None, Event::default());
-        while self.has_events {
+        if !self.has_events {
+            return Ok(None);
+        }
+        loop {
             match self.driver.call(Call::NextEvent(&mut event)) {
                 Ok(()) if event.kind == sys::CLIENT_USAGE => usage = Some(event.data[0] > 0),
                 Ok(()) => {}
-                Err(Errno::AGAIN | Errno::NOENT) => break,
+                Err(Errno::AGAIN | Errno::NOENT) => return Ok(usage),
                 Err(errno) => return Err(fail("asking who reads the camera device", errno)),
             }
         }
-        Ok(usage)
     }
 
     /// Whether [`Output::usage`] will ever tell anything; its file then has priority data when it does.

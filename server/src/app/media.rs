@@ -221,7 +221,7 @@ impl Media {
 /// The camera that is written, if one is.
 fn camera(config: &Config, lender: &Lender) -> crosspoint_ffi::Result<Option<Device>> {
     if let CameraChoice::V4l2(path) = &config.camera {
-        return Ok(Some(Device::V4l2(V4l2Camera::new(path, config.canvas, lender.clone(), Box::new(Output::open)))));
+        return Ok(Some(Device::V4l2(Box::new(V4l2Camera::new(path, config.canvas, lender.clone(), Box::new(Output::open))))));
     }
     let Some(path) = config.camera.file() else { return Ok(None) };
     let (file, canvas) = (Y4mCamera::open(path, config.canvas)?, config.canvas);

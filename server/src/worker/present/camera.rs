@@ -16,7 +16,7 @@ use crate::devices::{Change, V4l2Camera, Y4mCamera, readers};
 #[derive(Debug)]
 pub(crate) enum Device {
     /// A device of the kernel's.
-    V4l2(V4l2Camera),
+    V4l2(Box<V4l2Camera>),
     /// A file, at this path or in former times.
     Y4m(Y4mCamera, PathBuf),
 }

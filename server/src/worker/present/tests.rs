@@ -38,7 +38,8 @@ impl Stage {
         let (shown, newest) = ring::newest();
         let wake = Arc::new(Wake::new().expect("an eventfd"));
         let (jobs, demand, queue) = decode::queue();
-        let present = Present::start(Device::V4l2(camera), newest, Arc::clone(&wake), demand, Arc::clone(&trouble)).expect("a thread");
+        let present =
+            Present::start(Device::V4l2(Box::new(camera)), newest, Arc::clone(&wake), demand, Arc::clone(&trouble)).expect("a thread");
         decode::start(queue, shown, wake, Arc::default(), Arc::clone(&trouble), lender).expect("a thread");
         let settings = H264Settings { format: source, bitrate_bps: 4_000_000, max_bitrate_bps: 4_000_000, preset: Preset::Ultrafast };
         let encoder = H264Encoder::new(settings).expect("libx264");
