@@ -1,11 +1,13 @@
 //! Request bodies: bounded, and parsed with an answer that says what would be right.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Bytes};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error, IntoDeserializer, value};
 
 use super::failure::Failure;
 
@@ -42,7 +44,26 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<Option<T>, Failu
     if body.trim_ascii().is_empty() {
         return Ok(None);
     }
-    serde_json::from_slice(body).map(Some).map_err(|error| Failure::bad(format!("the body is not the json that was expected: {error}")))
+    let mut parser = serde_json::Deserializer::from_slice(body);
+    let wrong = |error: &dyn Display| Failure::bad(format!("the body is not the json that was expected: {error}"));
+    let parsed = serde_path_to_error::deserialize(&mut parser).map_err(|error| wrong(&error))?;
+    parser.end().map_err(|error| wrong(&error))?;
+    Ok(Some(parsed))
+}
+
+/// Reads a word without regard to its case.
+pub(super) fn any_case<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    word(&String::deserialize(deserializer)?)
+}
+
+/// Reads a word without regard to its case, or nothing.
+pub(super) fn maybe_any_case<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::<String>::deserialize(deserializer)?.as_deref().map(word).transpose()
+}
+
+fn word<T: DeserializeOwned, E: Error>(text: &str) -> Result<T, E> {
+    let lower = text.to_ascii_lowercase();
+    T::deserialize(IntoDeserializer::<value::Error>::into_deserializer(lower)).map_err(E::custom)
 }
 
 /// The contract's limit.

@@ -3,8 +3,8 @@
 use crosspoint_router::control::{Refusal, RefusalKind};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use serde::Serialize;
 
+use super::api::Refused;
 use super::{Answer, json};
 
 /// Why a call is answered with an error.
@@ -14,12 +14,6 @@ pub(super) struct Failure {
     pub(super) status: StatusCode,
     message: String,
     header: Option<(HeaderName, HeaderValue)>,
-}
-
-/// What every error says.
-#[derive(Serialize)]
-struct Body<'a> {
-    message: &'a str,
 }
 
 impl Failure {
@@ -44,7 +38,7 @@ impl Failure {
     }
 
     pub(super) fn into_response(self) -> Response<Answer> {
-        let mut response = json(self.status, &Body { message: &self.message });
+        let mut response = json(self.status, &Refused { message: &self.message });
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
         }

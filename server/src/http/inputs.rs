@@ -5,7 +5,8 @@ use crosspoint_router::control::{
 };
 
 use super::api::{
-    AudioRequest, AudioStatus, ConfigureRequest, Ingest, IngestTrack, Latency, Stats, VideoRequest, VideoStatus, VirtualInputsStatus,
+    AudioIngest, AudioRequest, AudioStatus, CameraMode, ConfigureRequest, Destination, Ingest, InputEvent, InputType, Latency,
+    PictureFormat, SoundFormat, State, Stats, VideoIngest, VideoRequest, VideoStatus, VirtualInputsStatus,
 };
 use super::failure::Failure;
 use super::time::rfc3339;
@@ -16,7 +17,7 @@ pub(super) fn spec(request: Option<ConfigureRequest>) -> Result<InputSpec, Failu
     let request = request.ok_or_else(|| Failure::bad("the body is empty: give video, audio or both"))?;
     let video = request.video.as_ref().map(video_source).transpose()?;
     let audio = request.audio.as_ref().map(audio_source).transpose()?;
-    let destination = request.audio.as_ref().map_or(Ok(AudioDestination::default()), destination)?;
+    let destination = request.audio.as_ref().and_then(|audio| audio.destination).map(AudioDestination::from).unwrap_or_default();
     let video = video.zip(request.video).map(|(source, asked)| {
         let VideoRequest { width, height, frame_rate, .. } = asked;
         VideoInput { source, width, height, frame_rate }
@@ -39,7 +40,7 @@ pub(super) fn status(status: InputStatus, authority: &str, camera: &CameraChoice
                 VideoSource::Socket => socket("video"),
                 VideoSource::Webrtc => offer(),
             };
-            IngestTrack { protocol, format, destination: None, url }
+            VideoIngest { protocol, format, url }
         }),
         audio: audio.map(|audio| {
             let (protocol, format) = audio_names(&audio.source);
@@ -49,20 +50,16 @@ pub(super) fn status(status: InputStatus, authority: &str, camera: &CameraChoice
                 AudioSource::SocketOfVideo => socket("video"),
                 AudioSource::Webrtc => offer(),
             };
-            IngestTrack { protocol, format, destination: Some(destination_name(audio.destination)), url }
+            AudioIngest { protocol, format, destination: audio.destination.into(), url }
         }),
     });
     let canvas = status.canvas;
     let stats = status.stats;
     VirtualInputsStatus {
-        state: match status.state {
-            InputState::Idle => "idle",
-            InputState::Paused => "paused",
-            InputState::Running => "running",
-        },
+        state: status.state.into(),
         mode: match camera {
-            CameraChoice::Auto | CameraChoice::File(_) | CameraChoice::Off => "virtual-file",
-            CameraChoice::V4l2(_) => "device",
+            CameraChoice::Auto | CameraChoice::File(_) | CameraChoice::Off => CameraMode::VirtualFile,
+            CameraChoice::V4l2(_) => CameraMode::Device,
         },
         video_device: camera.device().display().to_string(),
         audio_sink: "audio_input",
@@ -74,7 +71,7 @@ pub(super) fn status(status: InputStatus, authority: &str, camera: &CameraChoice
         }),
         audio: audio.map(|audio| {
             let (kind, format) = audio_names(&audio.source);
-            AudioStatus { kind, format, destination: destination_name(audio.destination) }
+            AudioStatus { kind, format, destination: audio.destination.into() }
         }),
         started_at: status.started_at.map(rfc3339),
         last_error: status.last_error,
@@ -109,30 +106,34 @@ pub(super) fn status(status: InputStatus, authority: &str, camera: &CameraChoice
     }
 }
 
+/// What of the status is an event when it changes.
+pub(super) fn event(status: InputStatus) -> InputEvent {
+    let InputStatus { state, last_error, stats, .. } = status;
+    InputEvent { state: state.into(), last_error, camera_in_use: stats.camera_in_use, microphone_in_use: stats.microphone_in_use }
+}
+
 fn video_source(request: &VideoRequest) -> Result<VideoSource, Failure> {
-    let format = request.format.as_deref().map(str::to_ascii_lowercase);
     let pulled = |locate| pulled("video", request.url.as_deref(), request.repeat, locate).map(VideoSource::Pulled);
-    match (track_type(request.kind.as_deref(), "video")?, format.as_deref()) {
-        (TrackType::File, _) => pulled(Location::file),
-        (TrackType::Socket, None | Some("mpegts")) => Ok(VideoSource::Socket),
-        (TrackType::Socket, Some(_)) => Err(Failure::bad("video.format of a socket is mpegts")),
-        (TrackType::Stream, _) => pulled(Location::stream),
-        (TrackType::WebRtc, None | Some("ivf")) => Ok(VideoSource::Webrtc),
-        (TrackType::WebRtc, Some(_)) => Err(Failure::bad("video.format of webrtc is ivf")),
+    match (request.kind, request.format) {
+        (InputType::File, _) => pulled(Location::file),
+        (InputType::Socket, None | Some(PictureFormat::Mpegts)) => Ok(VideoSource::Socket),
+        (InputType::Socket, Some(PictureFormat::Ivf)) => Err(Failure::bad("video.format of a socket is mpegts")),
+        (InputType::Stream, _) => pulled(Location::stream),
+        (InputType::Webrtc, None | Some(PictureFormat::Ivf)) => Ok(VideoSource::Webrtc),
+        (InputType::Webrtc, Some(PictureFormat::Mpegts)) => Err(Failure::bad("video.format of webrtc is ivf")),
     }
 }
 
 fn audio_source(request: &AudioRequest) -> Result<AudioSource, Failure> {
-    let format = request.format.as_deref().map(str::to_ascii_lowercase);
     let pulled = |locate| pulled("audio", request.url.as_deref(), request.repeat, locate).map(AudioSource::Pulled);
-    match (track_type(request.kind.as_deref(), "audio")?, format.as_deref()) {
-        (TrackType::File, _) => pulled(Location::file),
-        (TrackType::Socket, None | Some("mp3")) => Ok(AudioSource::Socket),
-        (TrackType::Socket, Some("mpegts")) => Ok(AudioSource::SocketOfVideo),
-        (TrackType::Socket, Some(_)) => Err(Failure::bad("audio.format of a socket is mp3 or mpegts")),
-        (TrackType::Stream, _) => pulled(Location::stream),
-        (TrackType::WebRtc, None | Some("opus" | "ogg")) => Ok(AudioSource::Webrtc),
-        (TrackType::WebRtc, Some(_)) => Err(Failure::bad("audio.format of webrtc is opus")),
+    match (request.kind, request.format) {
+        (InputType::File, _) => pulled(Location::file),
+        (InputType::Socket, None | Some(SoundFormat::Mp3)) => Ok(AudioSource::Socket),
+        (InputType::Socket, Some(SoundFormat::Mpegts)) => Ok(AudioSource::SocketOfVideo),
+        (InputType::Socket, Some(SoundFormat::Ogg | SoundFormat::Opus)) => Err(Failure::bad("audio.format of a socket is mp3 or mpegts")),
+        (InputType::Stream, _) => pulled(Location::stream),
+        (InputType::Webrtc, None | Some(SoundFormat::Ogg | SoundFormat::Opus)) => Ok(AudioSource::Webrtc),
+        (InputType::Webrtc, Some(SoundFormat::Mp3 | SoundFormat::Mpegts)) => Err(Failure::bad("audio.format of webrtc is opus")),
     }
 }
 
@@ -149,61 +150,55 @@ fn pulled(
     Ok(Pulled { location, repeat: repeat.unwrap_or(false) })
 }
 
-fn video_names(source: &VideoSource) -> (&'static str, Option<&'static str>) {
+fn video_names(source: &VideoSource) -> (InputType, Option<PictureFormat>) {
     match source {
         VideoSource::Pulled(pulled) => (pulled_name(pulled), None),
-        VideoSource::Socket => ("socket", Some("mpegts")),
-        VideoSource::Webrtc => ("webrtc", Some("ivf")),
+        VideoSource::Socket => (InputType::Socket, Some(PictureFormat::Mpegts)),
+        VideoSource::Webrtc => (InputType::Webrtc, Some(PictureFormat::Ivf)),
     }
 }
 
-fn audio_names(source: &AudioSource) -> (&'static str, Option<&'static str>) {
+fn audio_names(source: &AudioSource) -> (InputType, Option<SoundFormat>) {
     match source {
         AudioSource::Pulled(pulled) => (pulled_name(pulled), None),
-        AudioSource::Socket => ("socket", Some("mp3")),
-        AudioSource::SocketOfVideo => ("socket", Some("mpegts")),
-        AudioSource::Webrtc => ("webrtc", Some("opus")),
+        AudioSource::Socket => (InputType::Socket, Some(SoundFormat::Mp3)),
+        AudioSource::SocketOfVideo => (InputType::Socket, Some(SoundFormat::Mpegts)),
+        AudioSource::Webrtc => (InputType::Webrtc, Some(SoundFormat::Opus)),
     }
 }
 
-fn pulled_name(pulled: &Pulled) -> &'static str {
+fn pulled_name(pulled: &Pulled) -> InputType {
     match pulled.location {
-        Location::File { .. } => "file",
-        Location::Stream(_) => "stream",
+        Location::File { .. } => InputType::File,
+        Location::Stream(_) => InputType::Stream,
     }
 }
 
-/// `VirtualInputType`
-enum TrackType {
-    File,
-    Socket,
-    Stream,
-    WebRtc,
-}
-
-fn track_type(kind: Option<&str>, track: &str) -> Result<TrackType, Failure> {
-    match kind.map(str::to_ascii_lowercase).as_deref() {
-        Some("file") => Ok(TrackType::File),
-        Some("socket") => Ok(TrackType::Socket),
-        Some("stream") => Ok(TrackType::Stream),
-        Some("webrtc") => Ok(TrackType::WebRtc),
-        Some(_) => Err(Failure::bad(format!("{track}.type is unknown: it is socket, webrtc, stream or file"))),
-        None => Err(Failure::bad(format!("{track}.type is missing: it is socket, webrtc, stream or file"))),
+impl From<InputState> for State {
+    fn from(state: InputState) -> Self {
+        match state {
+            InputState::Idle => Self::Idle,
+            InputState::Paused => Self::Paused,
+            InputState::Running => Self::Running,
+        }
     }
 }
 
-fn destination(request: &AudioRequest) -> Result<AudioDestination, Failure> {
-    match request.destination.as_deref().map(str::to_ascii_lowercase).as_deref() {
-        None | Some("microphone") => Ok(AudioDestination::Microphone),
-        Some("speaker") => Ok(AudioDestination::Speaker),
-        Some(_) => Err(Failure::bad("audio.destination is microphone or speaker")),
+impl From<Destination> for AudioDestination {
+    fn from(destination: Destination) -> Self {
+        match destination {
+            Destination::Microphone => Self::Microphone,
+            Destination::Speaker => Self::Speaker,
+        }
     }
 }
 
-fn destination_name(destination: AudioDestination) -> &'static str {
-    match destination {
-        AudioDestination::Microphone => "microphone",
-        AudioDestination::Speaker => "speaker",
+impl From<AudioDestination> for Destination {
+    fn from(destination: AudioDestination) -> Self {
+        match destination {
+            AudioDestination::Microphone => Self::Microphone,
+            AudioDestination::Speaker => Self::Speaker,
+        }
     }
 }
 

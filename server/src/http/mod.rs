@@ -1,11 +1,14 @@
 //! The HTTP front end: who may call, which call it is, and what it answers.
 
 mod access;
+mod answer;
 mod api;
 mod body;
+mod events;
 mod failure;
 mod inputs;
 mod metrics;
+mod openapi;
 mod pages;
 mod route;
 mod rtc;
@@ -18,9 +21,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crosspoint_router::control::{InputStatus, StreamId};
+use crosspoint_router::ingest::FeedFormat;
 use fastwebsockets::upgrade;
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -30,7 +33,10 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 
 use self::access::{Access, Caller};
+use self::answer::Answer;
+use self::events::Listeners;
 use self::failure::Failure;
+use self::openapi::Description;
 use self::route::{Miss, Route};
 use self::streams::{RtmpPorts, Told};
 use crate::app::App;
@@ -39,14 +45,13 @@ use crate::serve::Ready;
 use crate::shutdown::Shutdown;
 use crate::ws::{Purpose, Socket};
 
-/// What every call answers with.
-type Answer = Full<Bytes>;
-
 /// Where HTTP connections come in.
 pub(crate) struct Door {
     app: App,
     access: Access,
     rtmp: RtmpPorts,
+    listeners: Listeners,
+    description: Description,
 }
 
 /// What a socket is opened for.
@@ -64,7 +69,7 @@ impl Door {
         // The main port serves players, too.
         let plain = ready.rtmp.map_or(port, |address| address.port());
         let rtmp = RtmpPorts { plain, secure: ready.rtmps.map(|address| address.port()) };
-        Self { app, access: Access::new(config, port), rtmp }
+        Self { app, access: Access::new(config, port), rtmp, listeners: Listeners::default(), description: Description::default() }
     }
 
     /// Serves one connection until it ends or is upgraded. When the end is asked for, the call that is being answered is the last.
@@ -128,23 +133,31 @@ impl Door {
                 let spec = inputs::spec(body::parse(&body::read(request.body_mut()).await?)?)?;
                 Ok(self.status(app.configure(spec).await?, caller))
             }
+            Route::Describe(form) => {
+                let mut page = Response::new(Answer::new(self.description.text(form).to_owned()));
+                page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
+                Ok(page)
+            }
+            Route::Events => {
+                let (host, rtmp) = (caller.host().to_owned(), self.rtmp);
+                self.listeners.listen(app.clone(), move |app| list(app, &host, rtmp), here)
+            }
             Route::Feed => Ok(pages::feed(request.uri().query())),
             Route::FeedInfo => {
-                let format = app.may_watch_feed()?.name();
+                let format = match app.may_watch_feed()? {
+                    FeedFormat::Ivf => api::PictureFormat::Ivf,
+                    FeedFormat::MpegTs => api::PictureFormat::Mpegts,
+                };
                 let url = format!("ws://{}/input/devices/virtual/feed/socket", caller.authority);
                 Ok(json(StatusCode::OK, &api::FeedInfo { url, format }))
             }
             Route::FeedSocket => self.attach(Attach::Feed, request, here),
             Route::InputStatus => Ok(self.status(app.input_status(), caller)),
             Route::Later => Err(Failure::later(request.uri().path())),
-            Route::ListStreams => {
-                let list: Vec<_> =
-                    app.streams().into_iter().map(|status| streams::info(status, caller.host(), self.rtmp, Told::Anyone)).collect();
-                Ok(json(StatusCode::OK, &list))
-            }
+            Route::ListStreams => Ok(json(StatusCode::OK, &list(app, caller.host(), self.rtmp))),
             Route::Livez | Route::Readyz => Ok(json(StatusCode::OK, &api::Empty {})),
             Route::Metrics => {
-                let mut page = Response::new(Answer::new(Bytes::from(metrics::text(&app.broadcast_stats(), &app.input_status().stats))));
+                let mut page = Response::new(Answer::new(metrics::text(&app.broadcast_stats(), &app.input_status().stats)));
                 page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
                 Ok(page)
             }
@@ -210,6 +223,11 @@ impl Door {
 /// How long a request's head may take; an idle connection is closed after that, too.
 const HEADERS: Duration = Duration::from_secs(60);
 
+/// Every stream, as a caller who reaches us at `host` is told of it.
+fn list(app: &App, host: &str, rtmp: RtmpPorts) -> Vec<api::StreamInfo> {
+    app.streams().into_iter().map(|status| streams::info(status, host, rtmp, Told::Anyone)).collect()
+}
+
 /// Refuses what is no WebSocket upgrade in a version that we speak.
 fn check_upgrade(request: &Request<Incoming>) -> Result<(), Failure> {
     if *request.method() != Method::GET || !upgrade::is_upgrade_request(request) {
@@ -239,7 +257,7 @@ fn options(allow: &'static str, caller: &Caller) -> Response<Answer> {
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response<Answer> {
     let text = serde_json::to_vec(body).expect("our own types have no maps with keys that are no strings");
-    let mut response = Response::new(Answer::from(text));
+    let mut response = Response::new(Answer::new(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -76,7 +76,7 @@ fn page(content: &'static [u8], policy: HeaderValue) -> Response<Answer> {
 }
 
 fn file(kind: &'static str, content: &'static [u8]) -> Response<Answer> {
-    let mut response = Response::new(Answer::from(content));
+    let mut response = Response::new(Answer::new(content));
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -3,6 +3,7 @@
 use crosspoint_router::control::StreamId;
 use hyper::Method;
 
+use super::openapi::Form;
 use super::pages::{self, Asset};
 use crate::app::{SessionKind, SessionToken};
 
@@ -13,6 +14,10 @@ pub(super) enum Route {
     Asset(&'static Asset),
     /// `POST /input/devices/virtual/configure`
     Configure,
+    /// `GET /openapi.json`, `/spec.json` and `/spec.yaml`
+    Describe(Form),
+    /// `GET /events`
+    Events,
     /// `GET /input/devices/virtual/feed`
     Feed,
     /// `GET /input/devices/virtual/feed/socket/info`
@@ -61,6 +66,21 @@ pub(super) enum Route {
     Whip,
 }
 
+/// Whose token opens a call, where there are tokens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Scope {
+    /// Anyone's.
+    Any,
+    /// That of who says what runs.
+    Control,
+    /// None is needed.
+    Open,
+    /// A publisher's.
+    Publish,
+    /// A viewer's.
+    View,
+}
+
 /// Why a method and a path name no call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Miss {
@@ -85,6 +105,37 @@ impl Route {
     /// Whether it is a page, which other sites may link to.
     pub(super) fn is_page(&self) -> bool {
         matches!(self, Self::Feed | Self::Watch(_))
+    }
+
+    /// Whose token opens it.
+    pub(super) fn scope(&self) -> Scope {
+        match self {
+            // Pages load them without their address's token, and there is nothing of anyone's in them.
+            Self::Asset(_) | Self::Livez | Self::Readyz => Scope::Open,
+            Self::Describe(_) => Scope::Any,
+            Self::Configure
+            | Self::Events
+            | Self::InputStatus
+            | Self::Later
+            | Self::ListStreams
+            | Self::Metrics
+            | Self::Pause
+            | Self::Resume
+            | Self::StartStream
+            | Self::StopInputs
+            | Self::StopStream => Scope::Control,
+            Self::PublishAudio | Self::PublishRtc | Self::PublishVideo | Self::Session(SessionKind::Camera, _) | Self::Whip => {
+                Scope::Publish
+            }
+            Self::Feed
+            | Self::FeedInfo
+            | Self::FeedSocket
+            | Self::Session(SessionKind::Stream(_), _)
+            | Self::ViewRtc
+            | Self::ViewStream(_)
+            | Self::Watch(_)
+            | Self::Whep(_) => Scope::View,
+        }
     }
 
     fn at(path: &str) -> Option<(Verb, Self)> {
@@ -131,10 +182,13 @@ impl Route {
             "/stream/list" => (Verb::Get, Self::ListStreams),
             "/stream/webrtc/offer" => (Verb::Post, Self::ViewRtc),
             "/whip/camera" => (Verb::Post, Self::Whip),
-            "/" | "/events" | "/openapi.json" => (Verb::Get, Self::Later),
+            "/" => (Verb::Get, Self::Later),
+            "/events" => (Verb::Get, Self::Events),
             "/livez" => (Verb::Get, Self::Livez),
             "/metrics" => (Verb::Get, Self::Metrics),
+            "/openapi.json" | "/spec.json" => (Verb::Get, Self::Describe(Form::Json)),
             "/readyz" => (Verb::Get, Self::Readyz),
+            "/spec.yaml" => (Verb::Get, Self::Describe(Form::Yaml)),
             _ => return None,
         })
     }
@@ -153,6 +207,73 @@ impl Verb {
             Self::Get => "GET, HEAD, OPTIONS",
             Self::Post => "POST, OPTIONS",
             Self::Session => "DELETE, PATCH, OPTIONS",
+        }
+    }
+}
+
+#[cfg(test)]
+impl Route {
+    /// The variants' names.
+    pub(super) const NAMES: [&str; 27] = [
+        "Asset",
+        "Configure",
+        "Describe",
+        "Events",
+        "Feed",
+        "FeedInfo",
+        "FeedSocket",
+        "InputStatus",
+        "Later",
+        "ListStreams",
+        "Livez",
+        "Metrics",
+        "Pause",
+        "PublishAudio",
+        "PublishRtc",
+        "PublishVideo",
+        "Readyz",
+        "Resume",
+        "Session",
+        "StartStream",
+        "StopInputs",
+        "StopStream",
+        "ViewRtc",
+        "ViewStream",
+        "Watch",
+        "Whep",
+        "Whip",
+    ];
+
+    /// The variant's name; a new one is missed here by the compiler, and above by the description's test.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Asset(_) => "Asset",
+            Self::Configure => "Configure",
+            Self::Describe(_) => "Describe",
+            Self::Events => "Events",
+            Self::Feed => "Feed",
+            Self::FeedInfo => "FeedInfo",
+            Self::FeedSocket => "FeedSocket",
+            Self::InputStatus => "InputStatus",
+            Self::Later => "Later",
+            Self::ListStreams => "ListStreams",
+            Self::Livez => "Livez",
+            Self::Metrics => "Metrics",
+            Self::Pause => "Pause",
+            Self::PublishAudio => "PublishAudio",
+            Self::PublishRtc => "PublishRtc",
+            Self::PublishVideo => "PublishVideo",
+            Self::Readyz => "Readyz",
+            Self::Resume => "Resume",
+            Self::Session(..) => "Session",
+            Self::StartStream => "StartStream",
+            Self::StopInputs => "StopInputs",
+            Self::StopStream => "StopStream",
+            Self::ViewRtc => "ViewRtc",
+            Self::ViewStream(_) => "ViewStream",
+            Self::Watch(_) => "Watch",
+            Self::Whep(_) => "Whep",
+            Self::Whip => "Whip",
         }
     }
 }
@@ -215,6 +336,10 @@ mod tests {
             ("GET", "/readyz", Ok(Route::Readyz)),
             ("GET", "/assets/watch.js", Ok(Route::Asset(pages::find("watch.js").unwrap()))),
             ("GET", "/assets/feed.css", Ok(Route::Asset(pages::find("feed.css").unwrap()))),
+            ("GET", "/openapi.json", Ok(Route::Describe(Form::Json))),
+            ("GET", "/spec.json", Ok(Route::Describe(Form::Json))),
+            ("GET", "/spec.yaml", Ok(Route::Describe(Form::Yaml))),
+            ("GET", "/events", Ok(Route::Events)),
             ("GET", "/nowhere", Err(Miss::Path)),
             ("GET", "*", Err(Miss::Path)),
             ("GET", "", Err(Miss::Path)),

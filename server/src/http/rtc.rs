@@ -7,29 +7,27 @@ use crosspoint_router::rtc::Offer;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use serde::de::DeserializeOwned;
 
-use super::api::{OfferRequest, Sdp};
+use super::api::{AnswerType, PublishOffer, Sdp, ViewOffer};
 use super::failure::Failure;
 use super::{Answer, body, json};
 use crate::app::{App, SessionKind, SessionToken};
 
 /// `POST /input/devices/virtual/webrtc/offer`
 pub(super) async fn publish(app: &App, host: &str, request: &mut Request<Incoming>) -> Result<Response<Answer>, Failure> {
-    let asked: OfferRequest = offer_body(request).await?;
-    if asked.id.is_some() {
-        return Err(Failure::bad("id is a stream's: the inputs have none"));
-    }
-    let sdp = app.publish_rtc(parse(&asked)?, host)?;
-    Ok(json(StatusCode::OK, &Sdp { kind: "answer", sdp }))
+    let asked: PublishOffer = offer_body(request).await?;
+    let sdp = app.publish_rtc(parse(&asked.sdp)?, host)?;
+    Ok(json(StatusCode::OK, &Sdp { kind: AnswerType::Answer, sdp }))
 }
 
 /// `POST /stream/webrtc/offer`
 pub(super) async fn view(app: &App, host: &str, request: &mut Request<Incoming>) -> Result<Response<Answer>, Failure> {
-    let asked: OfferRequest = offer_body(request).await?;
+    let asked: ViewOffer = offer_body(request).await?;
     let id = asked.id.as_deref().filter(|id| !id.is_empty());
     let id = id.map(str::parse::<StreamId>).transpose().map_err(|error| Failure::bad(error.to_string()))?;
-    let sdp = app.view_rtc(id, parse(&asked)?, host)?;
-    Ok(json(StatusCode::OK, &Sdp { kind: "answer", sdp }))
+    let sdp = app.view_rtc(id, parse(&asked.sdp)?, host)?;
+    Ok(json(StatusCode::OK, &Sdp { kind: AnswerType::Answer, sdp }))
 }
 
 /// `POST /whip/camera`
@@ -72,17 +70,12 @@ pub(super) async fn session(
     Ok(response)
 }
 
-async fn offer_body(request: &mut Request<Incoming>) -> Result<OfferRequest, Failure> {
+async fn offer_body<T: DeserializeOwned>(request: &mut Request<Incoming>) -> Result<T, Failure> {
     let asked = body::parse(&body::read(request.body_mut()).await?)?;
     asked.ok_or_else(|| Failure::bad("the body is empty: give {\"sdp\":\"…\"}"))
 }
 
-fn parse(asked: &OfferRequest) -> Result<Offer, Failure> {
-    if asked.kind.as_deref().is_some_and(|kind| kind != "offer") {
-        return Err(Failure::bad("type is offer"));
-    }
-    let sdp = asked.sdp.as_deref().filter(|sdp| !sdp.trim().is_empty());
-    let sdp = sdp.ok_or_else(|| Failure::bad("sdp is missing: give the offer of your peer connection"))?;
+fn parse(sdp: &str) -> Result<Offer, Failure> {
     Offer::parse(sdp).map_err(|error| Failure::bad(format!("sdp: {error}")))
 }
 
@@ -95,7 +88,7 @@ async fn sdp_body(request: &mut Request<Incoming>) -> Result<Offer, Failure> {
     if request.headers().get(header::ACCEPT).is_some_and(|value| !accepts(value)) {
         return Err(Failure::new(StatusCode::NOT_ACCEPTABLE, "the answer is application/sdp"));
     }
-    Offer::parse(&text(request).await?).map_err(|error| Failure::bad(format!("sdp: {error}")))
+    parse(&text(request).await?)
 }
 
 async fn text(request: &mut Request<Incoming>) -> Result<String, Failure> {
@@ -111,7 +104,7 @@ fn expect_type(headers: &HeaderMap, expected: &'static str) -> Result<(), Failur
 }
 
 fn created(app: &App, location: &str, token: &SessionToken, sdp: String) -> Response<Answer> {
-    let mut response = Response::new(Answer::from(sdp));
+    let mut response = Response::new(Answer::new(sdp));
     *response.status_mut() = StatusCode::CREATED;
     let value = |text: &str| HeaderValue::try_from(text).expect("ids and tokens are plain");
     let headers = response.headers_mut();

@@ -3,34 +3,27 @@
 use crosspoint_router::control::{StreamCodec, StreamId, StreamMode, StreamSpec, StreamStatus};
 use crosspoint_router::wire::rtmp::TargetUrl;
 
-use super::api::{StartRequest, StopRequest, StreamInfo};
+use super::api::{Mode, PictureCodec, StartRequest, StopRequest, StreamInfo};
 use super::failure::Failure;
 use super::time::rfc3339;
 
-/// What a start asks for. Everything that is wrong is told before anything that is only not there yet.
+/// What a start asks for.
 pub(super) fn spec(request: Option<StartRequest>) -> Result<StreamSpec, Failure> {
     let request = request.ok_or_else(|| Failure::bad("the body is empty: give at least {\"mode\":\"socket\"}"))?;
-    let mode = request.mode.as_deref().map(str::to_ascii_lowercase);
-    let mode = mode.as_deref().unwrap_or("internal");
-    if !matches!(mode, "internal" | "remote" | "socket" | "webrtc") {
-        return Err(Failure::bad("mode is unknown: it is internal, remote, webrtc or socket"));
-    }
     let id = id(request.id)?.unwrap_or_default();
     let framerate = request.framerate.unwrap_or(DEFAULT_FRAMERATE);
     if !(1..=60).contains(&framerate) {
         return Err(Failure::bad(format!("framerate is 1 to 60, not {framerate}")));
     }
-    let codec = request.codec.as_deref().map(str::to_ascii_lowercase);
-    let codec = match codec.as_deref() {
-        None | Some("h264") => StreamCodec::H264,
-        Some("mpeg1") => StreamCodec::Mpeg1,
-        Some(_) => return Err(Failure::bad("codec is h264 or mpeg1")),
+    let codec = match request.codec {
+        None | Some(PictureCodec::H264) => StreamCodec::H264,
+        Some(PictureCodec::Mpeg1) => StreamCodec::Mpeg1,
     };
-    let (mode, target) = match mode {
-        "internal" => (StreamMode::Internal, None),
-        "remote" => (StreamMode::Remote, Some(target(request.target_url.as_deref())?)),
-        "webrtc" => (StreamMode::Webrtc, None),
-        _ => (StreamMode::Socket, None),
+    let (mode, target) = match request.mode.unwrap_or(Mode::Internal) {
+        Mode::Internal => (StreamMode::Internal, None),
+        Mode::Remote => (StreamMode::Remote, Some(target(request.target_url.as_deref())?)),
+        Mode::Socket => (StreamMode::Socket, None),
+        Mode::Webrtc => (StreamMode::Webrtc, None),
     };
     if codec == StreamCodec::Mpeg1 && mode != StreamMode::Socket {
         return Err(Failure::bad(format!("the codec mpeg1 is for the mode socket, not {}", mode.name())));
@@ -81,7 +74,12 @@ pub(super) fn info(status: StreamStatus, host: &str, ports: RtmpPorts, told: Tol
         reconnects: (mode == StreamMode::Remote).then_some(reconnects),
         webrtc_offer_url: (mode == StreamMode::Webrtc).then_some("/stream/webrtc/offer"),
         id: id.to_string(),
-        mode: mode.name(),
+        mode: match mode {
+            StreamMode::Internal => Mode::Internal,
+            StreamMode::Remote => Mode::Remote,
+            StreamMode::Socket => Mode::Socket,
+            StreamMode::Webrtc => Mode::Webrtc,
+        },
         is_streaming,
         started_at: rfc3339(started_at),
         viewers,
