@@ -1,6 +1,7 @@
 //! Bundles the TypeScript of the pages with npm's esbuild into `OUT_DIR/web`, from where the binary embeds it.
 
 use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -28,10 +29,10 @@ fn main() {
     let pages = ["src/feed.ts", "src/feed.css", "src/watch.ts", "src/watch.css"];
     let unstyled = format!("--alias:{JSMPEG}={}", unstyled_jsmpeg(&web, &out).display());
     run(&web, "node_modules/.bin/esbuild", &[&pages[..], &bundle, &[&outdir, &unstyled]].concat());
-    write_assets(&out);
     for name in ["feed.html", "watch.html"] {
         fs::copy(web.join("src").join(name), out.join(name)).expect("web/src has the pages and OUT_DIR is ours");
     }
+    write_assets(&out);
 }
 
 /// Writes a JSMpeg that injects no style: that is for buttons that our page has not, and the page's policy refuses it.
@@ -53,9 +54,21 @@ fn write_assets(out: &Path) {
     let mut names: Vec<_> =
         entries.map(|entry| entry.expect("as above").file_name().into_string().expect("esbuild writes plain names")).collect();
     names.sort();
+    // Node's is as good a gzip as any, and is here.
+    let compress = "for (const f of process.argv.slice(1)) fs.writeFileSync(f + '.gz', zlib.gzipSync(fs.readFileSync(f), {level: 9}))";
+    run(out, "node", &[&["-e", compress], &names.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
     let rows = names.iter().map(|name| {
-        let kind = if name.ends_with(".css") { "text/css; charset=utf-8" } else { "text/javascript; charset=utf-8" };
-        format!("Asset {{ name: {name:?}, kind: {kind:?}, content: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/web/{name}\")) }},\n")
+        let kind = match name.rsplit_once('.') {
+            Some((_, "css")) => "text/css; charset=utf-8",
+            Some((_, "html")) => "text/html; charset=utf-8",
+            Some(_) | None => "text/javascript; charset=utf-8",
+        };
+        let mut hasher = DefaultHasher::new();
+        fs::read(out.join(name)).expect("it was just written").hash(&mut hasher);
+        let tag = format!("\"{:016x}\"", hasher.finish());
+        let content = |ending: &str| format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/web/{name}{ending}\"))");
+        let (plain, gzip) = (content(""), content(".gz"));
+        format!("Asset {{ name: {name:?}, kind: {kind:?}, tag: {tag:?}, plain: {plain}, gzip: {gzip} }},\n")
     });
     let table = format!("[\n{}]", rows.collect::<String>());
     fs::write(out.with_file_name("assets.rs"), table).expect("OUT_DIR is ours to write");

@@ -11,9 +11,13 @@ use crosspoint_ffi::av::Preset;
 use crosspoint_router::rtc::TurnSecret;
 
 mod ice;
+mod limits;
+mod token;
 
 pub use self::ice::IceServer;
 use self::ice::parse_turn_secret;
+pub use self::limits::Limits;
+pub use self::token::{Grant, Token, tokens_in};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -52,7 +56,10 @@ pub struct Config {
     /// Where RTMPS players come in, likewise; or off [default: 0.0.0.0:1936 if it is free].
     #[arg(long, env = "CROSSPOINT_RTMPS_LISTEN", value_name = "ADDRESS|off")]
     pub rtmps_listen: Option<ListenChoice>,
-    /// The certificate chain for TLS, as PEM [default: one that is made and kept].
+    /// Whether TLS is spoken, and whose certificate is shown: auto is that of --tls-cert, or one of our own.
+    #[arg(long, env = "CROSSPOINT_TLS", value_name = "TLS", default_value = "auto")]
+    pub tls: TlsChoice,
+    /// The certificate chain for TLS, as PEM; read again when it changes [default: one that is made and kept].
     #[arg(long, env = "CROSSPOINT_TLS_CERT", value_name = "PATH", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key, as PEM.
@@ -114,6 +121,16 @@ pub struct Config {
     /// Another origin whose pages may call: scheme, host and, if need be, port. Repeatable.
     #[arg(long, env = "CROSSPOINT_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<Origin>,
+    /// A secret that callers must know (Authorization: Bearer, or ?access_token=), for all calls, or behind control:, publish: or view: for
+    /// some. Repeatable; better in the environment or a file than on a command line, which others see.
+    #[arg(long, env = "CROSSPOINT_TOKEN", value_name = "[SCOPE:]SECRET", value_delimiter = ',', hide_env_values = true)]
+    pub token: Vec<Token>,
+    /// A file with such secrets, one a line; read again when it changes.
+    #[arg(long, env = "CROSSPOINT_TOKEN_FILE", value_name = "PATH")]
+    pub token_file: Option<PathBuf>,
+    /// Believe the X-Forwarded-Host and X-Forwarded-Proto of a proxy before us.
+    #[arg(long, env = "CROSSPOINT_TRUST_FORWARDED", value_parser = clap::builder::FalseyValueParser::new())]
+    pub trust_forwarded: bool,
     /// The folder that holds what an input of the type file may name.
     #[arg(long, env = "CROSSPOINT_MEDIA_ROOT", value_name = "PATH", default_value = "/")]
     pub media_root: PathBuf,
@@ -126,6 +143,9 @@ pub struct Config {
     /// How log lines look.
     #[arg(long, env = "CROSSPOINT_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+    /// How much and how long.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// What the browser wrapper is made for.
@@ -184,6 +204,18 @@ pub enum PresetChoice {
     Veryfast,
 }
 
+/// Whether TLS is spoken, and whose certificate is shown.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum TlsChoice {
+    /// The certificate that is named, or one of our own.
+    #[default]
+    Auto,
+    /// No TLS.
+    Off,
+    /// One of our own.
+    SelfSigned,
+}
+
 /// How the network thread waits.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum IoChoice {
@@ -239,6 +271,10 @@ impl Cli {
         if self.config.max_bitrate() < self.config.bitrate {
             let message = "--max-bitrate is below --bitrate, and an average is never above its maximum";
             return Err(Self::command().error(ErrorKind::ValueValidation, message));
+        }
+        if self.config.tls != TlsChoice::Auto && self.config.tls_cert.is_some() {
+            let message = "--tls-cert is for --tls auto, which is the default";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
         }
         if self.config.turn_secret.is_none() && self.config.ice_server.iter().any(IceServer::needs_secret) {
             let message = "a TURN server has no password: give --ice-server 'turn:HOST USER PASSWORD', or --turn-secret";

@@ -51,6 +51,14 @@ pub enum Error {
     /// A thread cannot be started.
     #[error("starting a thread: {0}")]
     Thread(io::Error),
+    /// The file of tokens cannot be used.
+    #[error("using the tokens in {path} (--token-file): {cause}", path = path.display())]
+    TokenFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        cause: String,
+    },
     /// The UDP socket cannot be had.
     #[error("listening on {address} for webrtc over udp (--listen, --no-udp): {cause}")]
     Udp {

@@ -29,6 +29,8 @@ mod pull;
 mod rtc;
 mod rtmp;
 mod serve;
+mod stamp;
+mod tokens;
 mod worker;
 pub mod ws;
 

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
 
 use crosspoint_ffi::v4l2::is_loopback;
 use serde::Serialize;
@@ -16,10 +15,11 @@ use crate::Error;
 use crate::app::App;
 use crate::config::{Config, ListenChoice};
 use crate::http::Door;
-use crate::net::{self, Entrance, Rooms, Tls};
+use crate::net::{self, Entrance, Rooms, Tls, Waiting};
 use crate::rtc::Rtc;
 use crate::runtime::Io;
 use crate::shutdown::{Ending, Signals};
+use crate::tokens::Tokens;
 
 /// The addresses that are listened on, as the ready file tells them.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -73,6 +73,7 @@ pub async fn serve(mut config: Config, mut ends: mpsc::Receiver<()>, on_ready: i
     }
     let (listener, listen) = bind(config.listen, "--listen")?;
     let tls = Tls::new(&config)?;
+    let tokens = Tokens::new(&config)?;
     let rtmp = bind_further(config.rtmp_listen, RTMP_PORT, "--rtmp-listen")?;
     let rtmps = bind_further(config.rtmps_listen, RTMPS_PORT, "--rtmps-listen")?;
     let address = |bound: &Option<(TcpListener, SocketAddr)>| bound.as_ref().map(|(_, address)| *address);
@@ -86,8 +87,17 @@ pub async fn serve(mut config: Config, mut ends: mpsc::Receiver<()>, on_ready: i
     tokio::task::spawn_local(rtc.clone().run(ending.shutdown()));
     let ready = Ready { listen, udp: udp_address, rtmp: address(&rtmp), rtmps: address(&rtmps) };
     let app = App::start(&config, rtc.clone(), ending.shutdown())?;
-    let door = Rc::new(Door::new(app.clone(), &config, &ready));
-    let rooms = Rc::new(Rooms { door, app, rtc, tls, undecided: Rc::default() });
+    let tokens = Rc::new(tokens);
+    let door = Rc::new(Door::new(app.clone(), &config, Rc::clone(&tokens), &ready));
+    let rooms = Rc::new(Rooms {
+        door,
+        app,
+        tokens,
+        rtc,
+        tls,
+        waiting: Waiting::new(config.limits.max_waiting),
+        first_byte: config.limits.first_byte,
+    });
     for (bound, entrance) in [(rtmp, Entrance::Rtmp), (rtmps, Entrance::Rtmps)] {
         if let Some((listener, _)) = bound {
             let mut asked = ending.shutdown();
@@ -113,7 +123,7 @@ pub async fn serve(mut config: Config, mut ends: mpsc::Receiver<()>, on_ready: i
     }
     ending.request();
     tokio::select! {
-        in_time = ending.all_gone(GOODBYE) => if !in_time {
+        in_time = ending.all_gone(config.limits.drain) => if !in_time {
             tracing::warn!("some connections did not end in time");
         },
         () = second(&mut ends) => tracing::warn!("ending at once"),
@@ -126,9 +136,6 @@ fn bind_udp(at: SocketAddr) -> io::Result<(net::Udp, SocketAddr)> {
     let address = udp.local_addr()?;
     Ok((udp, address))
 }
-
-/// How long connections may take to end; the process is to be gone in 5 s.
-const GOODBYE: Duration = Duration::from_secs(4);
 
 fn bind(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), Error> {
     let bound = net::listen(address).and_then(|listener| listener.local_addr().map(|address| (listener, address)));

@@ -12,11 +12,12 @@ mod viewing;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crosspoint_router::broadcast::Rendition;
 use crosspoint_router::control::{
-    InputSpec, InputStats, InputStatus, Inputs, Refusal, StreamId, StreamMode, StreamSpec, StreamStatus, Streams, TrackChange, VideoSource,
+    InputSpec, InputStats, InputStatus, Inputs, Refusal, RefusalKind, StreamId, StreamMode, StreamSpec, StreamStatus, Streams, TrackChange,
+    VideoSource,
 };
 use crosspoint_router::ingest::FeedFormat;
 use crosspoint_router::rtc::TurnSecret;
@@ -24,7 +25,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use crate::Error;
 use crate::broadcast::{BroadcastStats, ChannelKey, Packing, PicturesKey};
-use crate::config::{CameraChoice, Config, IceServer};
+use crate::config::{CameraChoice, Config, IceServer, Limits};
 use crate::rtc::Rtc;
 use crate::rtmp::Push;
 use crate::shutdown::Shutdown;
@@ -49,6 +50,7 @@ struct Inner {
     viewers: RefCell<Vec<(StreamId, oneshot::Sender<Close>)>>,
     pushes: RefCell<BTreeMap<StreamId, Push>>,
     rtc: Rtc,
+    limits: Limits,
     ice_servers: Vec<IceServer>,
     turn_secret: Option<TurnSecret>,
     sessions: Sessions,
@@ -71,6 +73,7 @@ impl App {
             rtc,
             sessions: Sessions::default(),
             shutdown,
+            limits: config.limits.clone(),
             ice_servers: config.ice_server.clone(),
             turn_secret: config.turn_secret.clone(),
             camera: config.camera.clone(),
@@ -167,6 +170,23 @@ impl App {
         inputs.status(stats)
     }
 
+    /// How long a viewer may read nothing.
+    pub(crate) fn stall(&self) -> Duration {
+        self.0.limits.stall
+    }
+
+    /// Whether there is room for another viewer.
+    ///
+    /// # Errors
+    /// When there is not.
+    pub(crate) fn check_room(&self) -> Result<(), Refusal> {
+        let viewers = self.0.viewers.borrow().len() + self.0.media.feed.viewers() as usize;
+        if viewers < self.0.limits.max_viewers {
+            return Ok(());
+        }
+        Err(Refusal::new(RefusalKind::Unavailable, "there are too many viewers already (--max-viewers): try again later"))
+    }
+
     /// Which camera is written, if one is.
     #[must_use]
     pub fn camera(&self) -> &CameraChoice {
@@ -181,7 +201,7 @@ impl App {
         let (id, key, target) = (spec.id.clone(), channel_key(&spec), spec.target.clone());
         let status = self.0.streams.borrow_mut().start(spec, SystemTime::now())?;
         if let Some(target) = target {
-            let push = Push::start(target, self.0.media.broadcast.channel(key), self.0.shutdown.clone());
+            let push = Push::start(target, self.0.media.broadcast.channel(key), self.stall(), self.0.shutdown.clone());
             self.0.pushes.borrow_mut().insert(id, push);
         }
         Ok(status)
@@ -241,6 +261,7 @@ impl App {
     /// When there is no video input.
     pub fn may_watch_feed(&self) -> Result<FeedFormat, Refusal> {
         self.0.inputs.borrow().may_watch_feed()?;
+        self.check_room()?;
         Ok(self.0.media.feed.format())
     }
 
@@ -249,7 +270,8 @@ impl App {
     /// # Errors
     /// When there is no such stream, or it is not for the WebSocket.
     pub fn may_view(&self, id: &StreamId) -> Result<(), Refusal> {
-        self.0.streams.borrow().may_view(id, StreamMode::Socket)
+        self.0.streams.borrow().may_view(id, StreamMode::Socket)?;
+        self.check_room()
     }
 
     /// Takes the picture from `socket` until it ends, another takes over or the picture is configured away.
@@ -295,9 +317,11 @@ impl App {
     /// Shows the stream to `socket` until either ends.
     pub async fn view_stream(&self, id: StreamId, socket: Socket) {
         let mut shutdown = self.0.shutdown.clone();
-        let Ok((watch, mut viewing)) = self.watch(&id, StreamMode::Socket) else {
-            // It was stopped between the upgrade's answer and now.
-            return socket.end(Close::STOPPED.into()).await;
+        let (watch, mut viewing) = match self.watch(&id, StreamMode::Socket) {
+            Ok(watched) => watched,
+            // Others came between the upgrade's answer and now, or it was stopped.
+            Err(refusal) if refusal.kind == RefusalKind::Unavailable => return socket.end(Close::FULL.into()).await,
+            Err(_) => return socket.end(Close::STOPPED.into()).await,
         };
         ws::viewer::serve(socket, watch, async {
             tokio::select! {
@@ -311,6 +335,9 @@ impl App {
     /// Shows the feed to `socket` until the socket ends or the feed's format changes. It stays while nothing is configured or live.
     pub async fn view_feed(&self, mut socket: Socket) {
         let mut shutdown = self.0.shutdown.clone();
+        if self.check_room().is_err() {
+            return socket.end(Close::FULL.into()).await;
+        }
         let watch = self.0.media.feed.watch();
         if let Err(end) = socket.send_text(watch.format().name()).await {
             return socket.end(end).await;

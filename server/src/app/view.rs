@@ -26,6 +26,7 @@ impl App {
             None => self.0.streams.borrow().implied_of(StreamMode::Webrtc)?,
         };
         self.0.streams.borrow().may_view(&id, StreamMode::Webrtc)?;
+        self.check_room()?;
         let answered = self.0.rtc.answer(offer, Role::Viewer, host)?;
         let sdp = answered.sdp.clone();
         let app = self.clone();
@@ -41,6 +42,7 @@ impl App {
         if self.0.streams.borrow().spec(id).is_none() {
             return Err(Refusal::new(RefusalKind::Missing, format!("no stream with the id {id} runs")));
         }
+        self.check_room()?;
         let answered = self.0.rtc.answer(offer, Role::Viewer, host)?;
         let (token, orders) = self.0.sessions.open(SessionKind::Stream(id.clone()))?;
         let sdp = answered.sdp.clone();

@@ -19,10 +19,11 @@ impl App {
     /// Lets a viewer in that watches streams of `mode`.
     ///
     /// # Errors
-    /// When there is no such stream, or it is of another mode.
+    /// When there is no such stream, it is of another mode, or there are too many viewers.
     pub(crate) fn watch(&self, id: &StreamId, mode: StreamMode) -> Result<(Watch, Viewing), Refusal> {
         let mut streams = self.0.streams.borrow_mut();
         streams.may_view(id, mode)?;
+        self.check_room()?;
         let missing = || Refusal::new(RefusalKind::Missing, format!("no stream with the id {id} runs"));
         let key = streams.spec(id).map(channel_key).ok_or_else(missing)?;
         streams.join(id);

@@ -63,16 +63,16 @@ pub(crate) enum Gone {
     Lost(io::Error),
     /// The viewer wants no more.
     Over,
-    /// It reads nothing for [`STALL`].
+    /// It reads nothing for too long.
     Stalled,
 }
 
-/// Writes to a viewer until it goes or stalls.
+/// Writes to a viewer until it goes, or reads nothing for as long as `stall`.
 ///
 /// One writer at a time owns the socket, and leaves it between whole pieces only.
-pub(crate) async fn talk(line: &mut impl Line, own: &impl Own) -> Gone {
+pub(crate) async fn talk(line: &mut impl Line, own: &impl Own, stall: Duration) -> Gone {
     loop {
-        if let Err(gone) = catch_up(line, own).await {
+        if let Err(gone) = catch_up(line, own, stall).await {
             return gone;
         }
         tokio::select! {
@@ -98,10 +98,10 @@ pub(crate) async fn farewell(line: &mut impl Line, last: impl Iterator<Item = By
 }
 
 /// Writes all there is.
-async fn catch_up(line: &mut impl Line, own: &impl Own) -> Result<(), Gone> {
+async fn catch_up(line: &mut impl Line, own: &impl Own, stall: Duration) -> Result<(), Gone> {
     line.hold().await;
     loop {
-        in_time(line.finish()).await?;
+        in_time(stall, line.finish()).await?;
         let words = own.poll_bytes().map(Piece::shared);
         if words.is_none() && own.is_over() {
             return Err(Gone::Over);
@@ -109,14 +109,12 @@ async fn catch_up(line: &mut impl Line, own: &impl Own) -> Result<(), Gone> {
         let Some(piece) = words.or_else(|| line.next()) else { break };
         line.begin(piece);
     }
-    in_time(line.flush()).await
+    in_time(stall, line.flush()).await
 }
 
-async fn in_time(writing: impl Future<Output = io::Result<()>>) -> Result<(), Gone> {
-    timeout(STALL, writing).await.map_err(|_| Gone::Stalled)?.map_err(Gone::Lost)
+async fn in_time(stall: Duration, writing: impl Future<Output = io::Result<()>>) -> Result<(), Gone> {
+    timeout(stall, writing).await.map_err(|_| Gone::Stalled)?.map_err(Gone::Lost)
 }
 
-/// A viewer that reads nothing for this long is closed.
-pub(crate) const STALL: Duration = Duration::from_secs(10);
 /// How long the last bytes may take.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -23,9 +23,8 @@ use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-pub(crate) use self::line::{Connection, Gone, Line, Own, STALL, farewell, talk};
-pub(crate) use self::viewer::Viewer;
-use self::viewer::Write;
+pub(crate) use self::line::{Connection, Gone, Line, Own, farewell, talk};
+use self::viewer::{Viewer, Write};
 use crate::runtime;
 
 /// The viewers of what one place publishes.

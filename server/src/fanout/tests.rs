@@ -15,6 +15,8 @@ use super::{Connection as _, Fan, Gone, Own, Piece, Pieces, farewell, talk};
 use crate::config::IoChoice;
 use crate::runtime::Io;
 
+const STALL: Duration = Duration::from_secs(10);
+
 /// What was published, all of it.
 #[derive(Default)]
 struct Log(RefCell<Vec<Piece>>);
@@ -104,7 +106,7 @@ fn one_that_reads_late_misses_nothing_and_holds_nobody_up() {
             let (read, mut line) = server.part(Box::new(Reader { log: Rc::clone(&log), fan: Rc::clone(&fan), at: 0 }));
             tokio::task::spawn_local(async move {
                 let _read = read;
-                talk(&mut line, &Words::default()).await
+                talk(&mut line, &Words::default(), STALL).await
             });
             clients.push(client);
         }
@@ -137,7 +139,7 @@ fn words_and_the_goodbye_go_between_whole_pieces() {
         let viewer = tokio::task::spawn_local({
             let words = Rc::clone(&words);
             async move {
-                let gone = talk(&mut line, &*words).await;
+                let gone = talk(&mut line, &*words, STALL).await;
                 farewell(&mut line, [Bytes::from_static(b"bye")].into_iter()).await;
                 gone
             }
@@ -170,7 +172,7 @@ fn one_that_leaves_is_forgotten() {
         let (log, fan) = (Rc::<Log>::default(), Fan::open());
         let (client, server) = connect().await;
         let (_read, mut line) = server.part(Box::new(Reader { log: Rc::clone(&log), fan: Rc::clone(&fan), at: 0 }));
-        let mut viewer = tokio::task::spawn_local(async move { talk(&mut line, &Words::default()).await });
+        let mut viewer = tokio::task::spawn_local(async move { talk(&mut line, &Words::default(), STALL).await });
         drop(client);
         // The first write may still seem to go well.
         let gone = loop {

@@ -2,23 +2,39 @@
 //!
 //! They can reach `localhost`, so two things are checked of every request. The `Host` it names must be one that only we are known by,
 //! or a name of the attacker's that resolves to us (DNS rebinding) would make his page same-origin. And what a browser says about the
-//! page that asks, `Origin` and `Sec-Fetch-Site`, must be our own page or nothing. Callers that are no browser say nothing and pass.
+//! page that asks, `Origin` and `Sec-Fetch-Site`, must be our own page or nothing. Callers that are no browser say nothing and pass. Beyond
+//! that, where the flags name tokens, every caller has to know one.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::Authority;
-use hyper::{Method, StatusCode, Uri};
+use hyper::{Method, Request, StatusCode, Uri};
 
 use super::failure::Failure;
-use crate::config::{Config, HostName, Origin};
+use super::query;
+use super::route::{Route, Scope};
+use crate::config::{Config, Grant, HostName, Origin};
+use crate::tokens::Tokens;
 
 /// The rules, as the flags extend them.
 #[derive(Debug)]
 pub(super) struct Access {
     hosts: Vec<HostName>,
     origins: Vec<Origin>,
+    tokens: Rc<Tokens>,
+    trusts_forwarded: bool,
     port: u16,
+}
+
+/// What a caller reached us by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Scheme {
+    /// In the clear.
+    Http,
+    /// Inside TLS, or so a proxy says that we believe.
+    Https,
 }
 
 /// What a caller that may call is known by.
@@ -26,11 +42,31 @@ pub(super) struct Access {
 pub(super) struct Caller {
     /// The host, and port if it was named, that the caller reached us by.
     pub(super) authority: String,
+    /// And how.
+    pub(super) scheme: Scheme,
     /// The other origin it calls from, by leave of `--allow-origin`.
     pub(super) origin: Option<HeaderValue>,
 }
 
 impl Caller {
+    /// The address of a path for this caller.
+    pub(super) fn http(&self, path: &str) -> String {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        format!("{scheme}://{}{path}", self.authority)
+    }
+
+    /// The same of a WebSocket.
+    pub(super) fn ws(&self, path: &str) -> String {
+        let scheme = match self.scheme {
+            Scheme::Http => "ws",
+            Scheme::Https => "wss",
+        };
+        format!("{scheme}://{}{path}", self.authority)
+    }
+
     /// The host without its port; an IPv6 address keeps its brackets.
     pub(super) fn host(&self) -> &str {
         let end = self.authority.rfind(':').filter(|colon| self.authority.rfind(']').is_none_or(|bracket| bracket < *colon));
@@ -39,13 +75,15 @@ impl Caller {
 }
 
 impl Access {
-    pub(super) fn new(config: &Config, port: u16) -> Self {
-        Self { hosts: config.allow_host.clone(), origins: config.allow_origin.clone(), port }
+    pub(super) fn new(config: &Config, tokens: Rc<Tokens>, port: u16) -> Self {
+        let (hosts, origins) = (config.allow_host.clone(), config.allow_origin.clone());
+        Self { hosts, origins, tokens, trusts_forwarded: config.trust_forwarded, port }
     }
 
-    /// Lets a caller in or says why not. `is_page` tells whether the call is a page that other sites may link to.
-    pub(super) fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap, is_page: bool) -> Result<Caller, Failure> {
-        let authority = self.host(uri, headers)?;
+    /// Lets a caller in or says why not. `call` is what it calls, if that is there, and `scheme` how it is connected to us.
+    pub(super) fn check<B>(&self, request: &Request<B>, call: Option<&Route>, scheme: Scheme) -> Result<Caller, Failure> {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let (authority, scheme) = self.reached_by(uri, headers, scheme)?;
         let other = match single(headers, &header::ORIGIN)? {
             None => None,
             Some(origin) if is_own(origin, &authority) => None,
@@ -58,13 +96,56 @@ impl Access {
         let site = single(headers, &SEC_FETCH_SITE)?;
         let from_elsewhere = site.is_some_and(|site| site != "none" && site != "same-origin");
         // Following a link reads nothing and changes nothing; a page refuses to be framed by itself.
-        let follows_link = is_page
+        let follows_link = call.is_some_and(Route::is_page)
             && (method == Method::GET || method == Method::HEAD)
             && single(headers, &SEC_FETCH_MODE)?.is_some_and(|mode| mode == "navigate");
         if from_elsewhere && other.is_none() && !follows_link {
             return Err(Failure::new(StatusCode::FORBIDDEN, "other sites may not call: name their origin with --allow-origin"));
         }
-        Ok(Caller { authority, origin: other })
+        // A preflight carries no token, and learns nothing.
+        if method != Method::OPTIONS {
+            self.check_token(request, call.map_or(Scope::Any, Route::scope))?;
+        }
+        Ok(Caller { authority, scheme, origin: other })
+    }
+
+    /// Lets through who knows a token for calls of this scope, where tokens are asked for.
+    fn check_token<B>(&self, request: &Request<B>, scope: Scope) -> Result<(), Failure> {
+        if scope == Scope::Open || !self.tokens.are_asked_for() {
+            return Ok(());
+        }
+        let stranger = |message| {
+            let failure = Failure::new(StatusCode::UNAUTHORIZED, message);
+            failure.with(header::WWW_AUTHENTICATE, "Bearer realm=\"crosspoint\"")
+        };
+        let missing = || stranger("a token is needed: authorization: bearer, or ?access_token= of a page or websocket");
+        let grants = self.tokens.grants(&secret(request)?.ok_or_else(missing)?);
+        if grants.is_empty() {
+            return Err(stranger("this token is none of ours"));
+        }
+        let fits = |grant: &Grant| match (grant, scope) {
+            (Grant::All, _) | (_, Scope::Any | Scope::Open) => true,
+            (Grant::Control, scope) => scope == Scope::Control,
+            (Grant::Publish, scope) => scope == Scope::Publish,
+            (Grant::View, scope) => scope == Scope::View,
+        };
+        if grants.iter().any(fits) { Ok(()) } else { Err(Failure::new(StatusCode::FORBIDDEN, "this token is for other calls")) }
+    }
+
+    /// The host that the caller named and how it is connected, before a proxy that is believed.
+    fn reached_by(&self, uri: &Uri, headers: &HeaderMap, scheme: Scheme) -> Result<(String, Scheme), Failure> {
+        let direct = self.host(uri, headers)?;
+        if !self.trusts_forwarded {
+            return Ok((direct, scheme));
+        }
+        let scheme = match single(headers, &X_FORWARDED_PROTO)?.map(HeaderValue::as_bytes) {
+            Some(b"https" | b"wss") => Scheme::Https,
+            Some(b"http" | b"ws") => Scheme::Http,
+            Some(_) | None => scheme,
+        };
+        let Some(forwarded) = single(headers, &X_FORWARDED_HOST)? else { return Ok((direct, scheme)) };
+        let authority = Authority::try_from(forwarded.as_bytes()).map_err(|_| misdirected())?;
+        Ok((self.known(&authority)?, scheme))
     }
 
     /// The host that the caller names, if it is one we may be known by.
@@ -76,6 +157,11 @@ impl Access {
             // HTTP/1.0 has no `Host`, and no browser speaks it.
             (None, _) => return Ok(format!("localhost:{}", self.port)),
         };
+        self.known(&named)
+    }
+
+    /// A host in lower case, if we may be known by it.
+    fn known(&self, named: &Authority) -> Result<String, Failure> {
         if named.as_str().contains('@') {
             return Err(misdirected());
         }
@@ -88,6 +174,18 @@ impl Access {
     fn allows(&self, origin: &HeaderValue) -> bool {
         self.origins.iter().any(|allowed| origin == allowed.as_str())
     }
+}
+
+/// The token that a request carries: in its header, or in the address where a browser gives no way to set one.
+fn secret<B>(request: &Request<B>) -> Result<Option<String>, Failure> {
+    if let Some(value) = single(request.headers(), &header::AUTHORIZATION)? {
+        let words = value.to_str().ok().and_then(|value| value.split_once(' '));
+        return Ok(words.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, secret)| secret.trim().to_owned()));
+    }
+    if *request.method() != Method::GET && *request.method() != Method::HEAD {
+        return Ok(None);
+    }
+    Ok(request.uri().query().and_then(query::token))
 }
 
 /// Whether `origin` is a page of ours, at the host and port that the request itself names.
@@ -118,108 +216,9 @@ fn misdirected() -> Failure {
 }
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-    use crate::config::Cli;
-
-    type Headers = &'static [(&'static str, &'static str)];
-
-    fn access() -> Access {
-        let cli = Cli::parse_from(["crosspoint", "--allow-host=app.example", "--allow-origin=https://app.example,http://10.0.0.1:3000"]);
-        Access::new(&cli.config, 10001)
-    }
-
-    fn status(method: &str, is_page: bool, headers: &[(&'static str, &'static str)]) -> u16 {
-        let headers = headers.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        let mut map = HeaderMap::new();
-        headers.for_each(|(name, value)| {
-            map.append(name, value);
-        });
-        match access().check(&method.parse().unwrap(), &Uri::from_static("/x"), &map, is_page) {
-            Ok(_) => 200,
-            Err(failure) => failure.status.as_u16(),
-        }
-    }
-
-    #[test]
-    fn hosts() {
-        let cases = [
-            ("localhost", 200),
-            ("LocalHost:444", 200),
-            ("127.0.0.1:10001", 200),
-            ("[::1]:10001", 200),
-            ("192.168.1.7", 200),
-            ("app.example", 200),
-            ("App.Example:8443", 200),
-            ("", 200),
-            ("evil.example", 421),
-            ("localhost.evil.example:10001", 421),
-            ("127.0.0.1.evil.example", 421),
-            ("localhost@evil.example", 421),
-            ("evil.example@localhost", 421),
-            ("local host", 421),
-            ("localhost/..", 421),
-            ("[::1", 421),
-        ];
-        for (host, expected) in cases {
-            assert_eq!(status("GET", false, &[("host", host)]), expected, "{host}");
-        }
-        assert_eq!(status("GET", false, &[]), 200, "HTTP/1.0");
-        assert_eq!(status("GET", false, &[("host", "localhost"), ("host", "evil.example")]), 400);
-    }
-
-    #[test]
-    fn absolute_targets_stand_above_the_host_header() {
-        let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost"))]);
-        let refused = access().check(&Method::GET, &Uri::from_static("http://evil.example/x"), &headers, false);
-        assert_eq!(refused.unwrap_err().status, StatusCode::MISDIRECTED_REQUEST);
-    }
-
-    #[test]
-    fn origins() {
-        let cases = [
-            ("localhost:444", "http://localhost:444", 200),
-            ("localhost", "http://localhost", 200),
-            ("localhost:80", "http://localhost", 200),
-            ("localhost:443", "https://localhost", 200),
-            ("[::1]:444", "http://[::1]:444", 200),
-            ("localhost:444", "https://app.example", 200),
-            ("localhost:444", "http://10.0.0.1:3000", 200),
-            ("localhost:444", "http://localhost:445", 403),
-            ("localhost:444", "http://localhost", 403),
-            ("localhost:444", "http://127.0.0.1:444", 403),
-            ("localhost:444", "https://evil.example", 403),
-            ("localhost:444", "http://app.example", 403),
-            ("localhost:444", "null", 403),
-            ("localhost:444", "", 403),
-        ];
-        for (host, origin, expected) in cases {
-            assert_eq!(status("POST", false, &[("host", host), ("origin", origin)]), expected, "{origin} at {host}");
-        }
-    }
-
-    #[test]
-    fn fetch_sites() {
-        let cases: [(&str, bool, Headers, u16); 10] = [
-            ("GET", false, &[("sec-fetch-site", "none")], 200),
-            ("POST", false, &[("sec-fetch-site", "same-origin")], 200),
-            ("GET", false, &[("sec-fetch-site", "same-site")], 403),
-            ("GET", false, &[("sec-fetch-site", "cross-site")], 403),
-            ("GET", true, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], 200),
-            ("GET", true, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")], 403),
-            ("GET", false, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], 403),
-            ("POST", true, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], 403),
-            ("POST", false, &[("sec-fetch-site", "cross-site"), ("origin", "https://app.example")], 200),
-            ("POST", false, &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")], 403),
-        ];
-        for (method, is_page, headers, expected) in cases {
-            let headers = [&[("host", "localhost")], headers].concat();
-            assert_eq!(status(method, is_page, &headers), expected, "{method} {headers:?}");
-        }
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@ use crosspoint_router::control::{
     AudioDestination, AudioInput, AudioSource, BadLocation, InputSpec, InputState, InputStatus, Location, Pulled, VideoInput, VideoSource,
 };
 
+use super::access::Caller;
 use super::api::{
     AudioIngest, AudioRequest, AudioStatus, CameraMode, ConfigureRequest, Destination, Ingest, InputEvent, InputType, Latency,
     PictureFormat, SoundFormat, State, Stats, VideoIngest, VideoRequest, VideoStatus, VirtualInputsStatus,
@@ -26,12 +27,12 @@ pub(super) fn spec(request: Option<ConfigureRequest>) -> Result<InputSpec, Failu
     Ok(InputSpec { video, audio, start_paused: request.start_paused.unwrap_or(false) })
 }
 
-/// The status as the specification writes it; `authority` is what the caller reached us by.
-pub(super) fn status(status: InputStatus, authority: &str, camera: &CameraChoice) -> VirtualInputsStatus {
+/// The status as the specification writes it.
+pub(super) fn status(status: InputStatus, caller: &Caller, camera: &CameraChoice) -> VirtualInputsStatus {
     let spec = status.spec.as_ref();
     let (video, audio) = (spec.and_then(|spec| spec.video.as_ref()), spec.and_then(|spec| spec.audio.as_ref()));
-    let socket = |track| format!("ws://{authority}/input/devices/virtual/socket/{track}");
-    let offer = || format!("http://{authority}/input/devices/virtual/webrtc/offer");
+    let socket = |track| caller.ws(&format!("/input/devices/virtual/socket/{track}"));
+    let offer = || caller.http("/input/devices/virtual/webrtc/offer");
     let ingest = spec.map(|_| Ingest {
         video: video.map(|video| {
             let (protocol, format) = video_names(&video.source);

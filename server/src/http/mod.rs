@@ -10,11 +10,13 @@ mod inputs;
 mod metrics;
 mod openapi;
 mod pages;
+mod query;
 mod route;
 mod rtc;
 mod streams;
 mod time;
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
@@ -30,24 +32,30 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
+pub(crate) use self::access::Scheme;
 use self::access::{Access, Caller};
 use self::answer::Answer;
 use self::events::Listeners;
 use self::failure::Failure;
 use self::openapi::Description;
+pub(crate) use self::query::token;
 use self::route::{Miss, Route};
 use self::streams::{RtmpPorts, Told};
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, Limits};
+use crate::net::Place;
 use crate::serve::Ready;
 use crate::shutdown::Shutdown;
+use crate::tokens::Tokens;
 use crate::ws::{Purpose, Socket};
 
 /// Where HTTP connections come in.
 pub(crate) struct Door {
     app: App,
+    limits: Limits,
+    publishers: Rc<Cell<usize>>,
     access: Access,
     rtmp: RtmpPorts,
     listeners: Listeners,
@@ -64,23 +72,41 @@ enum Attach {
 
 impl Door {
     /// Makes the door to `app`, which tells callers of the addresses that are listened on.
-    pub(crate) fn new(app: App, config: &Config, ready: &Ready) -> Self {
+    pub(crate) fn new(app: App, config: &Config, tokens: Rc<Tokens>, ready: &Ready) -> Self {
         let port = ready.listen.port();
         // The main port serves players, too.
         let plain = ready.rtmp.map_or(port, |address| address.port());
         let rtmp = RtmpPorts { plain, secure: ready.rtmps.map(|address| address.port()) };
-        Self { app, access: Access::new(config, port), rtmp, listeners: Listeners::default(), description: Description::default() }
+        Self {
+            app,
+            limits: config.limits.clone(),
+            publishers: Rc::default(),
+            access: Access::new(config, tokens, port),
+            rtmp,
+            listeners: Listeners::default(),
+            description: Description::default(),
+        }
     }
 
     /// Serves one connection until it ends or is upgraded. When the end is asked for, the call that is being answered is the last.
-    pub(crate) async fn serve(self: Rc<Self>, stream: TcpStream, mut shutdown: Shutdown) {
-        let here = shutdown.clone();
+    pub(crate) async fn serve<S>(self: Rc<Self>, stream: S, scheme: Scheme, place: Place, mut shutdown: Shutdown)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (here, place) = (shutdown.clone(), Rc::new(place));
         let service = service_fn(move |request| {
-            let (door, here) = (self.clone(), here.clone());
-            async move { Ok::<_, Infallible>(door.answer(request, here).await) }
+            let (door, here, place) = (self.clone(), here.clone(), Rc::clone(&place));
+            async move {
+                place.renew();
+                let response = door.answer(request, scheme, &place, here).await;
+                place.renew();
+                Ok::<_, Infallible>(response)
+            }
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEADERS);
+        builder.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_headers(MAX_HEADERS).max_buf_size(HEAD_BYTES);
+        // Who says no more may still listen.
+        builder.half_close(true);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -95,10 +121,9 @@ impl Door {
     }
 
     /// Answers whatever comes; an error is an answer, too.
-    async fn answer(&self, mut request: Request<Incoming>, here: Shutdown) -> Response<Answer> {
+    async fn answer(&self, mut request: Request<Incoming>, scheme: Scheme, place: &Place, here: Shutdown) -> Response<Answer> {
         let route = Route::find(request.method(), request.uri().path());
-        let is_page = route.as_ref().is_ok_and(Route::is_page);
-        let caller = match self.access.check(request.method(), request.uri(), request.headers(), is_page) {
+        let caller = match self.access.check(&request, route.as_ref().ok(), scheme) {
             Ok(caller) => caller,
             Err(failure) => return failure.into_response(),
         };
@@ -111,10 +136,14 @@ impl Door {
             }
             Err(Miss::Path) => Failure::new(StatusCode::NOT_FOUND, "there is nothing at this path").into_response(),
         };
+        // What goes on has limits of its own.
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS || matches!(response.body(), Answer::Flow(_)) {
+            place.leave();
+        }
         if let Some(origin) = caller.origin {
             let headers = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(header::VARY, HeaderValue::from_static("origin"));
+            headers.append(header::VARY, HeaderValue::from_static("origin"));
         }
         response
     }
@@ -128,7 +157,7 @@ impl Door {
     ) -> Result<Response<Answer>, Failure> {
         let app = &self.app;
         match route {
-            Route::Asset(asset) => Ok(pages::asset(asset)),
+            Route::Asset(asset) => Ok(pages::asset(asset, request.headers())),
             Route::Configure => {
                 let spec = inputs::spec(body::parse(&body::read(request.body_mut()).await?)?)?;
                 Ok(self.status(app.configure(spec).await?, caller))
@@ -142,13 +171,13 @@ impl Door {
                 let (host, rtmp) = (caller.host().to_owned(), self.rtmp);
                 self.listeners.listen(app.clone(), move |app| list(app, &host, rtmp), here)
             }
-            Route::Feed => Ok(pages::feed(request.uri().query())),
+            Route::Feed => Ok(pages::feed(request.uri().query(), request.headers())),
             Route::FeedInfo => {
                 let format = match app.may_watch_feed()? {
                     FeedFormat::Ivf => api::PictureFormat::Ivf,
                     FeedFormat::MpegTs => api::PictureFormat::Mpegts,
                 };
-                let url = format!("ws://{}/input/devices/virtual/feed/socket", caller.authority);
+                let url = caller.ws("/input/devices/virtual/feed/socket");
                 Ok(json(StatusCode::OK, &api::FeedInfo { url, format }))
             }
             Route::FeedSocket => self.attach(Attach::Feed, request, here),
@@ -180,7 +209,7 @@ impl Door {
             }
             Route::ViewStream(id) => self.attach(Attach::View(id), request, here),
             Route::ViewRtc => rtc::view(app, &caller.authority, request).await,
-            Route::Watch(_) => Ok(pages::watch()),
+            Route::Watch(_) => Ok(pages::watch(request.headers())),
             Route::Whep(id) => rtc::whep(app, &id, &caller.authority, request).await,
             Route::Whip => rtc::whip(app, &caller.authority, request).await,
         }
@@ -195,12 +224,16 @@ impl Door {
             Attach::PublishVideo => self.app.may_publish_video().map(|()| Purpose::Publish),
             Attach::View(id) => self.app.may_view(id).map(|()| Purpose::View),
         }?;
+        let counted = match purpose {
+            Purpose::Publish => Some(self.count_publisher()?),
+            Purpose::View => None,
+        };
         let (response, upgrade) = upgrade::upgrade(request).map_err(|error| Failure::bad(error.to_string().to_lowercase()))?;
-        let app = self.app.clone();
+        let (app, limits) = (self.app.clone(), self.limits.clone());
         tokio::task::spawn_local(async move {
             // Held so that the end waits for this socket's close frame.
-            let _here = here;
-            let socket = match Socket::accept(upgrade, purpose).await {
+            let (_here, _counted) = (here, counted);
+            let socket = match Socket::accept(upgrade, purpose, &limits).await {
                 Ok(socket) => socket,
                 Err(error) => return tracing::debug!(%error, "upgrading"),
             };
@@ -214,12 +247,34 @@ impl Door {
         Ok(response.map(|_| Answer::default()))
     }
 
+    fn count_publisher(&self) -> Result<Counted, Failure> {
+        if self.publishers.get() >= self.limits.max_publishers {
+            let failure = Failure::new(StatusCode::SERVICE_UNAVAILABLE, "there are too many publishers already (--max-publishers)");
+            return Err(failure.with(header::RETRY_AFTER, "1"));
+        }
+        self.publishers.set(self.publishers.get() + 1);
+        Ok(Counted(Rc::clone(&self.publishers)))
+    }
+
     fn status(&self, status: InputStatus, caller: &Caller) -> Response<Answer> {
-        let status = inputs::status(status, &caller.authority, self.app.camera());
+        let status = inputs::status(status, caller, self.app.camera());
         json(StatusCode::OK, &status)
     }
 }
 
+/// One of those that are counted, until it is dropped.
+struct Counted(Rc<Cell<usize>>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// The longest head that is read.
+const HEAD_BYTES: usize = 64 << 10;
+/// More are none that a browser or a proxy sends.
+const MAX_HEADERS: usize = 100;
 /// How long a request's head may take; an idle connection is closed after that, too.
 const HEADERS: Duration = Duration::from_secs(60);
 
@@ -249,7 +304,7 @@ fn options(allow: &'static str, caller: &Caller) -> Response<Answer> {
     headers.insert(header::ALLOW, HeaderValue::from_static(allow));
     if caller.origin.is_some() {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type"));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type, if-match"));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
     response

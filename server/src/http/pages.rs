@@ -1,48 +1,51 @@
 //! The pages, as `build.rs` bundled them, and the headers that keep them to themselves.
 
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode, Uri};
 
-use super::Answer;
+use super::{Answer, query};
 
 /// A file that a page asks for.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Asset {
     name: &'static str,
     kind: &'static str,
-    content: &'static [u8],
+    /// Its entity tag.
+    tag: &'static str,
+    plain: &'static [u8],
+    gzip: &'static [u8],
 }
 
 /// The file that `/assets/{name}` is.
 pub(super) fn find(name: &str) -> Option<&'static Asset> {
-    ASSETS.iter().find(|asset| asset.name == name)
+    // The pages are no files: each has a policy of its own.
+    ASSETS.iter().find(|asset| asset.name == name && !name.ends_with(".html"))
 }
 
 /// The viewer page; which stream it shows is in its address.
-pub(super) fn watch() -> Response<Answer> {
-    page(WATCH_HTML, HeaderValue::from_static(concat!(policy!(), "; script-src 'self'; connect-src 'self'; media-src blob:")))
+pub(super) fn watch(asked: &HeaderMap) -> Response<Answer> {
+    page("watch.html", asked, HeaderValue::from_static(concat!(policy!(), "; script-src 'self'; connect-src 'self'; media-src blob:")))
 }
 
 /// The feed page; `query` is its address's, which the page reads, too.
 ///
 /// The decoder of MPEG-1 is WebAssembly. Besides our own origin the page may reach that of `source`, and no other: an HLS playlist's
 /// segments have to be at the playlist's.
-pub(super) fn feed(query: Option<&str>) -> Response<Answer> {
+pub(super) fn feed(query: Option<&str>, asked: &HeaderMap) -> Response<Answer> {
     let source = query.and_then(source_origin).map(|origin| format!(" {origin}")).unwrap_or_default();
     let base = policy!();
     let policy = format!("{base}; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'{source}; media-src blob:{source}");
-    page(FEED_HTML, HeaderValue::try_from(policy).expect("an origin has no characters that a header refuses"))
+    page("feed.html", asked, HeaderValue::try_from(policy).expect("an origin has no characters that a header refuses"))
 }
 
 /// A file that a page asks for.
-pub(super) fn asset(asset: &'static Asset) -> Response<Answer> {
-    file(asset.kind, asset.content)
+pub(super) fn asset(asset: &'static Asset, asked: &HeaderMap) -> Response<Answer> {
+    file(asset, asked)
 }
 
 /// The origin of the `source` of a query, as a policy may name it; nothing when it is no http(s) or ws(s) URL.
 fn source_origin(query: &str) -> Option<String> {
-    let value = query.split('&').find_map(|pair| pair.strip_prefix("source="))?;
-    let uri: Uri = percent_decoded(value)?.parse().ok()?;
+    let uri: Uri = query::value(query, "source")?.parse().ok()?;
     let scheme = uri.scheme_str().filter(|scheme| ["http", "https", "ws", "wss"].contains(scheme))?;
     let authority = uri.authority()?;
     // Policies have no form for IPv6 literals, and what is no plain host could say more than an origin.
@@ -50,24 +53,9 @@ fn source_origin(query: &str) -> Option<String> {
     authority.as_str().bytes().all(is_plain).then(|| format!("{scheme}://{authority}"))
 }
 
-/// Undoes `%xx` and `+`.
-fn percent_decoded(text: &str) -> Option<String> {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.bytes());
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
-                u8::try_from(digit()? << 4 | digit()?).ok()?
-            }
-            b'+' => b' ',
-            plain => plain,
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn page(content: &'static [u8], policy: HeaderValue) -> Response<Answer> {
-    let mut response = file("text/html; charset=utf-8", content);
+fn page(name: &str, asked: &HeaderMap, policy: HeaderValue) -> Response<Answer> {
+    let page = ASSETS.iter().find(|asset| asset.name == name).expect("the build bundles every page");
+    let mut response = file(page, asked);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -75,15 +63,41 @@ fn page(content: &'static [u8], policy: HeaderValue) -> Response<Answer> {
     response
 }
 
-fn file(kind: &'static str, content: &'static [u8]) -> Response<Answer> {
-    let mut response = Response::new(Answer::new(content));
-    *response.status_mut() = StatusCode::OK;
+/// A file as whoever asks has it already, takes it compressed, or plain.
+fn file(asset: &'static Asset, asked: &HeaderMap) -> Response<Answer> {
+    let mut response = Response::new(Answer::default());
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // The next version has the same addresses.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    headers.insert(header::ETAG, HeaderValue::from_static(asset.tag));
+    if has(asked, &header::IF_NONE_MATCH, |tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == asset.tag) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind));
+    let content = if has(asked, &header::ACCEPT_ENCODING, takes_gzip) {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        asset.gzip
+    } else {
+        asset.plain
+    };
+    *response.body_mut() = Answer::new(content);
     response
+}
+
+/// Whether a header that is a list has such an item.
+fn has(headers: &HeaderMap, name: &HeaderName, is: impl Fn(&str) -> bool) -> bool {
+    let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|item| is(item.trim()))
+}
+
+/// Whether an item of `Accept-Encoding` is gzip, and not one of no worth (RFC 9110, 12.5.3).
+fn takes_gzip(item: &str) -> bool {
+    let (coding, weight) = item.split_once(';').unwrap_or((item, "q=1"));
+    let worthless = weight.trim().strip_prefix("q=").is_some_and(|weight| weight.parse::<f32>().is_ok_and(|weight| weight == 0.0));
+    coding.trim().eq_ignore_ascii_case("gzip") && !worthless
 }
 
 /// What no page may do: load anything that is not named, be framed, post forms. Scripts, sockets and media are each page's own.
@@ -94,9 +108,7 @@ macro_rules! policy {
 }
 use policy;
 
-const FEED_HTML: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/web/feed.html"));
-const WATCH_HTML: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/web/watch.html"));
-/// Everything else that was bundled, by name.
+/// The pages and everything that was bundled for them, by name.
 const ASSETS: &[Asset] = &include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 #[cfg(test)]
@@ -124,9 +136,33 @@ mod tests {
         ];
         for (query, expected) in cases {
             assert_eq!(source_origin(query).as_deref(), expected, "{query}");
-            let policy = feed(Some(query)).headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("text").to_owned();
+            let policy = feed(Some(query), &HeaderMap::new()).headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("text").to_owned();
             let connect = format!("connect-src 'self'{};", expected.map(|origin| format!(" {origin}")).unwrap_or_default());
             assert!(policy.contains(&connect), "{query}: {policy}");
         }
+    }
+
+    #[test]
+    fn files_are_sent_once_and_small() {
+        let asset = find("watch.js").unwrap();
+        let asked = |name: HeaderName, value: &str| HeaderMap::from_iter([(name, HeaderValue::try_from(value).unwrap())]);
+        let sent = |asked: &HeaderMap| {
+            let response = file(asset, asked);
+            let encoding = response.headers().get(header::CONTENT_ENCODING).is_some();
+            (response.status().as_u16(), encoding, hyper::body::Body::size_hint(response.body()).exact().unwrap() as usize)
+        };
+        assert_eq!(sent(&HeaderMap::new()), (200, false, asset.plain.len()));
+        for (accepts, small) in
+            [("gzip", true), ("br, GZIP;q=0.5", true), ("gzip;q=0", false), ("gzip; q=0.000, br", false), ("x-gzip", false)]
+        {
+            let length = if small { asset.gzip.len() } else { asset.plain.len() };
+            assert_eq!(sent(&asked(header::ACCEPT_ENCODING, accepts)), (200, small, length), "{accepts}");
+        }
+        for (tag, status) in [(asset.tag, 304), ("*", 304), ("\"x\"", 200)] {
+            assert_eq!(sent(&asked(header::IF_NONE_MATCH, tag)).0, status, "{tag}");
+        }
+        assert_eq!(sent(&asked(header::IF_NONE_MATCH, &format!("\"x\", W/{}", asset.tag))), (304, false, 0));
+        assert!(asset.gzip.len() * 2 < asset.plain.len());
+        assert_eq!(find("watch.html"), None);
     }
 }

@@ -112,12 +112,11 @@ impl Route {
         match self {
             // Pages load them without their address's token, and there is nothing of anyone's in them.
             Self::Asset(_) | Self::Livez | Self::Readyz => Scope::Open,
-            Self::Describe(_) => Scope::Any,
+            // The pages of viewers ask for the latter two.
+            Self::Describe(_) | Self::InputStatus | Self::ListStreams => Scope::Any,
             Self::Configure
             | Self::Events
-            | Self::InputStatus
             | Self::Later
-            | Self::ListStreams
             | Self::Metrics
             | Self::Pause
             | Self::Resume

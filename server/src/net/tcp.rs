@@ -1,6 +1,5 @@
 //! Accepting: one task, and one more per connection.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -12,13 +11,14 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::sniff::{Protocol, sniff, sniff_inside};
-use super::{Tls, ice_tcp};
+use super::{Place, Tls, Waiting, ice_tcp};
 use crate::app::App;
 use crate::fanout::bound_queue;
-use crate::http::Door;
+use crate::http::{Door, Scheme};
 use crate::rtc::Rtc;
 use crate::rtmp;
 use crate::shutdown::Shutdown;
+use crate::tokens::Tokens;
 
 /// Listens on `address`; the address of a server that ended a moment ago is free again.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -32,10 +32,13 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) struct Rooms {
     pub(crate) door: Rc<Door>,
     pub(crate) app: App,
+    pub(crate) tokens: Rc<Tokens>,
     pub(crate) rtc: Rtc,
     pub(crate) tls: Tls,
-    /// Connections that have said nothing yet, or not what they want.
-    pub(crate) undecided: Rc<Cell<usize>>,
+    /// Connections that have not said what they want.
+    pub(crate) waiting: Rc<Waiting>,
+    /// How long one may say nothing at all.
+    pub(crate) first_byte: Duration,
 }
 
 /// What a listener is for.
@@ -61,15 +64,15 @@ pub(crate) async fn accept(listener: TcpListener, entrance: Entrance, rooms: Rc<
                 continue;
             }
         };
-        if rooms.undecided.get() >= MAX_UNDECIDED {
-            tracing::debug!("too many connections that have said nothing, dropping the newest");
-            continue;
-        }
-        let place = Place::take(&rooms.undecided);
+        let (place, left) = rooms.waiting.enter();
         let (rooms, shutdown) = (Rc::clone(&rooms), shutdown.clone());
         tokio::task::spawn_local(async move {
-            if let Err(error) = serve(stream, entrance, place, &rooms, shutdown).await {
-                tracing::debug!(%error, "connection lost");
+            let served = serve(stream, entrance, place, &rooms, shutdown);
+            tokio::select! {
+                served = served => if let Err(error) = served {
+                    tracing::debug!(%error, "connection lost");
+                },
+                Ok(()) = left => tracing::debug!("a silent connection had to go for another"),
             }
         });
     }
@@ -80,7 +83,7 @@ async fn serve(stream: TcpStream, entrance: Entrance, place: Place, rooms: &Room
     stream.set_nodelay(true)?;
     let protocol = match entrance {
         Entrance::Any => tokio::select! {
-            protocol = timeout(FIRST_BYTE, sniff(&stream)) => protocol,
+            protocol = timeout(rooms.first_byte, sniff(&stream)) => protocol,
             () = shutdown.requested() => return Ok(()),
         },
         Entrance::Rtmp => Ok(Ok(Some(Protocol::Rtmp))),
@@ -89,12 +92,11 @@ async fn serve(stream: TcpStream, entrance: Entrance, place: Place, rooms: &Room
     let Ok(protocol) = protocol else { return Ok(()) };
     match protocol? {
         Some(Protocol::Http) => {
-            drop(place);
-            Rc::clone(&rooms.door).serve(stream, shutdown).await;
+            Rc::clone(&rooms.door).serve(stream, Scheme::Http, place, shutdown).await;
         }
         Some(Protocol::Rtmp) => {
             bound_queue(&stream)?;
-            rtmp::play(stream, &rooms.app, place, shutdown).await;
+            rtmp::play(stream, &rooms.app, &rooms.tokens, place, shutdown).await;
         }
         Some(Protocol::Tls) => return serve_secure(stream, entrance, place, rooms, shutdown).await,
         Some(Protocol::IceTcp) => {
@@ -119,39 +121,20 @@ async fn serve_secure(stream: TcpStream, entrance: Entrance, place: Place, rooms
         Ok::<_, io::Error>((stream, protocol))
     };
     let setup = tokio::select! {
-        setup = timeout(FIRST_BYTE, setup) => setup,
+        setup = timeout(rooms.first_byte, setup) => setup,
         () = shutdown.requested() => return Ok(()),
     };
     let Ok(setup) = setup else { return Ok(()) };
     let (stream, protocol) = setup?;
     match protocol {
-        Some(Protocol::Rtmp) => rtmp::play(stream, &rooms.app, place, shutdown).await,
-        Some(Protocol::Http | Protocol::IceTcp | Protocol::Tls) => tracing::debug!("a protocol that is not served inside TLS yet"),
-        Some(Protocol::Unknown) | None => {}
+        Some(Protocol::Rtmp) => rtmp::play(stream, &rooms.app, &rooms.tokens, place, shutdown).await,
+        Some(Protocol::Http) => Rc::clone(&rooms.door).serve(stream, Scheme::Https, place, shutdown).await,
+        // WebRTC is encrypted by itself, and TLS inside TLS is nothing that anyone means.
+        Some(Protocol::IceTcp | Protocol::Tls | Protocol::Unknown) | None => {}
     }
     Ok(())
-}
-
-/// A place among the connections that have said nothing yet, or not what they want.
-pub(crate) struct Place(Rc<Cell<usize>>);
-
-impl Place {
-    fn take(taken: &Rc<Cell<usize>>) -> Self {
-        taken.set(taken.get() + 1);
-        Self(taken.clone())
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
 }
 
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// What the kernel holds for us while the network thread is busy; it caps this at `net.core.somaxconn`.
 const BACKLOG: u32 = 1024;
-/// How long a connection may say nothing at all.
-const FIRST_BYTE: Duration = Duration::from_secs(10);
-/// Connections that have said nothing yet. When full the newest is dropped: those before it have at most [`FIRST_BYTE`] left.
-const MAX_UNDECIDED: usize = 256;

@@ -1,23 +1,40 @@
 //! TLS: the certificate that we show, and the check of those that we are shown.
 
+use std::cell::RefCell;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use tokio::io::BufReader;
+use tokio::net::TcpStream;
+
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig, crypto};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::{TlsAcceptor, TlsConnector, server};
 
 use crate::Error;
-use crate::config::Config;
+use crate::config::{Config, TlsChoice};
+use crate::stamp::Stamp;
+
+/// What is inside TLS, with what was read to tell what it is.
+pub(crate) type Secure = BufReader<server::TlsStream<TcpStream>>;
 
 /// The server's side of TLS.
 pub(crate) struct Tls {
     folder: Option<PathBuf>,
-    acceptor: OnceLock<TlsAcceptor>,
+    choice: TlsChoice,
+    named: Option<Named>,
+    own: OnceLock<TlsAcceptor>,
+}
+
+/// A certificate in files, which may become another's while we run.
+struct Named {
+    certificate: PathBuf,
+    key: PathBuf,
+    read: RefCell<([Stamp; 2], TlsAcceptor)>,
 }
 
 impl Tls {
@@ -26,24 +43,29 @@ impl Tls {
     /// # Errors
     /// When the flags name what is no certificate, or no key of it.
     pub(crate) fn new(config: &Config) -> Result<Self, Error> {
-        let tls = Self { folder: config.state_folder.clone(), acceptor: OnceLock::new() };
-        if let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) {
-            let acceptor = named(certificate, key)?;
-            tls.acceptor.get_or_init(|| acceptor);
-        }
-        Ok(tls)
+        let named = match (&config.tls_cert, &config.tls_key) {
+            (Some(certificate), Some(key)) => Some(Named::read(certificate.clone(), key.clone())?),
+            (None, _) | (_, None) => None,
+        };
+        Ok(Self { folder: config.state_folder.clone(), choice: config.tls, named, own: OnceLock::new() })
     }
 
     /// What takes connections in.
     ///
     /// # Errors
-    /// When no certificate can be made.
+    /// When no certificate can be made, or TLS is not to be spoken.
     pub(crate) fn acceptor(&self) -> io::Result<TlsAcceptor> {
-        if let Some(acceptor) = self.acceptor.get() {
+        if self.choice == TlsChoice::Off {
+            return Err(io::Error::other("tls is off (--tls)"));
+        }
+        if let Some(named) = &self.named {
+            return Ok(named.acceptor());
+        }
+        if let Some(acceptor) = self.own.get() {
             return Ok(acceptor.clone());
         }
         let acceptor = self.own()?;
-        Ok(self.acceptor.get_or_init(|| acceptor).clone())
+        Ok(self.own.get_or_init(|| acceptor).clone())
     }
 
     /// The certificate of an earlier run, or a new one that is kept if there is a place to keep it: who has once trusted it by hand need
@@ -63,6 +85,31 @@ impl Tls {
             }
         }
         acceptor_of(pem.as_bytes())
+    }
+}
+
+impl Named {
+    fn read(certificate: PathBuf, key: PathBuf) -> Result<Self, Error> {
+        let stamp = [Stamp::of(&certificate), Stamp::of(&key)];
+        let acceptor = named(&certificate, &key)?;
+        Ok(Self { certificate, key, read: RefCell::new((stamp, acceptor)) })
+    }
+
+    /// By the files as they are now; where they are no pair, perhaps because only one is written yet, as they were.
+    fn acceptor(&self) -> TlsAcceptor {
+        let now = [Stamp::of(&self.certificate), Stamp::of(&self.key)];
+        let (stamp, acceptor) = &mut *self.read.borrow_mut();
+        if *stamp != now {
+            *stamp = now;
+            match named(&self.certificate, &self.key) {
+                Ok(fresh) => {
+                    tracing::info!("the certificate was read again");
+                    *acceptor = fresh;
+                }
+                Err(error) => tracing::warn!(%error, "the certificate changed and cannot be used, going on with the old one"),
+            }
+        }
+        acceptor.clone()
     }
 }
 
@@ -143,7 +190,7 @@ mod tests {
     use super::*;
 
     fn tls(folder: Option<PathBuf>) -> Tls {
-        Tls { folder, acceptor: OnceLock::new() }
+        Tls { folder, choice: TlsChoice::SelfSigned, named: None, own: OnceLock::new() }
     }
 
     #[test]
@@ -166,5 +213,30 @@ mod tests {
     fn certificate_that_cannot_be_kept_serves_all_the_same() {
         assert!(tls(None).acceptor().is_ok());
         assert!(tls(Some("/proc/crosspoint".into())).acceptor().is_ok());
+    }
+
+    #[test]
+    fn certificate_that_changes_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+        let pair = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let replace = |path: &Path, text: String| {
+            let fresh = path.with_extension("part");
+            fs::write(&fresh, text).unwrap();
+            fs::rename(fresh, path).unwrap();
+        };
+        let first = pair();
+        replace(&certificate, first.cert.pem());
+        replace(&key, first.signing_key.serialize_pem());
+        let named = Named::read(certificate.clone(), key.clone()).unwrap();
+        let config = |named: &Named| Arc::as_ptr(named.acceptor().config());
+        let before = config(&named);
+        assert_eq!(config(&named), before, "nothing changed");
+
+        let second = pair();
+        replace(&certificate, second.cert.pem());
+        assert_eq!(config(&named), before, "half of a pair is not used");
+        replace(&key, second.signing_key.serialize_pem());
+        assert_ne!(config(&named), before);
     }
 }

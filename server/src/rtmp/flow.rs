@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::Session;
 use crate::broadcast::Watch;
-use crate::fanout::{Connection, Fan, Gone, Own, Piece, Pieces, STALL, farewell, talk};
+use crate::fanout::{Connection, Fan, Gone, Own, Piece, Pieces, farewell, talk};
 
 /// Why media flows no more.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +33,7 @@ pub(super) enum End {
     #[error("{0}")]
     Session(Error),
     /// The peer reads nothing.
-    #[error("the peer reads nothing for {} s", STALL.as_secs())]
+    #[error("the peer reads nothing for too long")]
     Stalled,
 }
 
@@ -47,7 +47,7 @@ impl From<Gone> for End {
     }
 }
 
-/// Writes what `watch` gives until the peer goes or stalls, the session fails, or `ended` is done.
+/// Writes what `watch` gives until the peer goes or reads nothing for as long as `stall`, the session fails, or `ended` is done.
 ///
 /// The session's own bytes go out between whole chunks, each of which is one vectored write of a header of this peer's and a body that
 /// all share. A peer that takes them too slowly is left behind by the hub and goes on at a key frame.
@@ -58,13 +58,14 @@ pub(super) async fn flow(
     session: impl Session,
     watch: Watch,
     chunker: Chunker,
+    stall: Duration,
     ended: impl Future<Output = ()>,
 ) -> End {
     let (mut read, mut line) = connection.part(Box::new(Chunked { watch, chunker, ready: VecDeque::new() }));
     let peer = Peer { session: RefCell::new(session), answers: Notify::new() };
     let end = tokio::select! {
         end = peer.listen(&mut read) => end,
-        gone = talk(&mut line, &peer) => gone.into(),
+        gone = talk(&mut line, &peer, stall) => gone.into(),
         () = ended => End::Over,
     };
     match end {

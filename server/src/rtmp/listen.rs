@@ -10,25 +10,29 @@ use tokio::time::timeout;
 use super::flow::{self, GOODBYE, READ_BYTES, flow};
 use super::{Player, random};
 use crate::app::App;
+use crate::config::Grant;
 use crate::fanout::Connection;
+use crate::http;
 use crate::net::Place;
 use crate::shutdown::Shutdown;
+use crate::tokens::Tokens;
 
 /// Serves one connection: shows the stream that the player asks for until either ends. It has a place among the undecided until then.
-pub(crate) async fn play(mut stream: impl Connection, app: &App, place: Place, mut shutdown: Shutdown) {
+pub(crate) async fn play(mut stream: impl Connection, app: &App, tokens: &Tokens, place: Place, mut shutdown: Shutdown) {
     let mut session = Server::new(APP, &random());
     let asked = tokio::select! {
         asked = timeout(SETUP, ask(&mut stream, &mut session)) => asked,
         () = shutdown.requested() => return,
     };
     drop(place);
-    let name = match asked {
-        Ok(Ok(Some(name))) => name,
+    let (name, query) = match asked {
+        Ok(Ok(Some(asked))) => asked,
         Ok(Ok(None)) => return hang_up(stream).await,
         Ok(Err(error)) => return tracing::debug!(%error, "player lost before it played"),
         Err(_) => return tracing::debug!("player did not say in time what it wants"),
     };
-    let watched = name.parse().map_err(|_| no_stream(&name)).and_then(|id| app.watch(&id, StreamMode::Internal));
+    let watched = check_token(tokens, &query).and_then(|()| name.parse().map_err(|_| no_stream(&name)));
+    let watched = watched.and_then(|id| app.watch(&id, StreamMode::Internal));
     let (watch, mut viewing) = match watched {
         Ok(watched) => watched,
         Err(refusal) => {
@@ -46,8 +50,20 @@ pub(crate) async fn play(mut stream: impl Connection, app: &App, place: Place, m
             () = shutdown.requested() => {}
         }
     };
-    let end = flow(stream, Player { session, over: false }, watch, chunker, ended).await;
+    let end = flow(stream, Player { session, over: false }, watch, chunker, app.stall(), ended).await;
     tracing::debug!(%end, "player gone");
+}
+
+/// Lets through who knows a token of viewers, where tokens are asked for; a player has no place for it but the stream's name.
+fn check_token(tokens: &Tokens, query: &str) -> Result<(), Refusal> {
+    if !tokens.are_asked_for() {
+        return Ok(());
+    }
+    let secret = http::token(query).unwrap_or_default();
+    if tokens.grants(&secret).iter().any(|grant| matches!(grant, Grant::All | Grant::View)) {
+        return Ok(());
+    }
+    Err(Refusal::new(RefusalKind::Missing, "a token of viewers is needed: put ?access_token= behind the stream's name"))
 }
 
 fn no_stream(name: &str) -> Refusal {
@@ -65,7 +81,7 @@ enum Lost {
 }
 
 /// Talks until the player has named a stream; nothing when it leaves, or was refused.
-async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, session: &mut Server) -> Result<Option<String>, Lost> {
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, session: &mut Server) -> Result<Option<(String, String)>, Lost> {
     let mut bytes = [0; READ_BYTES];
     loop {
         let count = stream.read(&mut bytes).await?;
@@ -76,7 +92,7 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, session: &mut Se
         let event = tell(stream, session).await?;
         good?;
         match event {
-            Some(ServerEvent::Play { name, query: _ }) => return Ok(Some(name)),
+            Some(ServerEvent::Play { name, query }) => return Ok(Some((name, query))),
             Some(ServerEvent::End) => return Ok(None),
             None => {}
         }

@@ -51,10 +51,10 @@ enum Failure {
 
 impl Push {
     /// Pushes what `channel` gives to `target`, over and over.
-    pub(crate) fn start(target: TargetUrl, channel: Rc<Channel>, shutdown: Shutdown) -> Self {
+    pub(crate) fn start(target: TargetUrl, channel: Rc<Channel>, stall: Duration, shutdown: Shutdown) -> Self {
         let (stop, stopped) = oneshot::channel();
         let view = Rc::<View>::default();
-        tokio::task::spawn_local(Work { target, channel, view: Rc::clone(&view) }.run(stopped, shutdown));
+        tokio::task::spawn_local(Work { target, channel, stall, view: Rc::clone(&view) }.run(stopped, shutdown));
         Self { view, _stop: stop }
     }
 
@@ -72,6 +72,7 @@ impl Push {
 struct Work {
     target: TargetUrl,
     channel: Rc<Channel>,
+    stall: Duration,
     view: Rc<View>,
 }
 
@@ -151,7 +152,7 @@ impl Work {
         self.view.trouble.replace(None);
         tracing::info!(target = %self.target, "pushing");
         let chunker = Chunker::for_server(message_stream, chunk_bytes);
-        match flow(stream, session, self.channel.watch_steadily(), chunker, ended).await {
+        match flow(stream, session, self.channel.watch_steadily(), chunker, self.stall, ended).await {
             End::Over => None,
             End::Session(cause) => Some(Failure::Session { target: target(), cause }),
             end @ (End::Gone | End::Lost(_) | End::Stalled) => Some(Failure::Ended { target: target(), end }),

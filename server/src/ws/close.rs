@@ -33,6 +33,11 @@ impl Close {
     /// The stream was stopped.
     pub const STOPPED: Self = Self { code: 4410, reason: "the stream was stopped" };
 
+    /// The peer does not go on.
+    pub const STALLED: Self = Self { code: 1008, reason: "nothing came for too long" };
+    /// There are as many as there may be.
+    pub const FULL: Self = Self { code: 1013, reason: "there are too many already: try again later" };
+
     /// The close frame, as it goes over the wire.
     pub(super) fn frame(self) -> Bytes {
         // The buffer is grown past the frame's end: only what comes back is the frame.
@@ -42,7 +47,7 @@ impl Close {
 
     pub(super) const PROTOCOL: Self = Self { code: 1002, reason: "that is not WebSocket" };
     pub(super) const NOT_TEXT: Self = Self { code: 1007, reason: "text that is not UTF-8" };
-    pub(super) const TOO_BIG: Self = Self { code: 1009, reason: "a message is at most 16 MiB" };
+    pub(super) const TOO_BIG: Self = Self { code: 1009, reason: "the message is too long" };
 }
 
 impl From<WebSocketError> for End {

@@ -6,19 +6,20 @@ pub(crate) mod viewer;
 mod wire;
 
 use std::cell::Cell;
+use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 pub use close::{Close, End};
 use fastwebsockets::upgrade::UpgradeFut;
 use fastwebsockets::{Frame, OpCode, Payload, Role, WebSocket, WebSocketError, WebSocketRead};
-use hyper_util::rt::TokioIo;
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
-use wire::{ReadWire, Wire};
+use tokio::time::timeout;
+use wire::{Line, ReadWire, Wire};
 
-use crate::fanout::bound_queue;
+use crate::config::Limits;
+use crate::fanout::{Pieces, bound_queue};
 
 /// The server's end of one WebSocket.
 ///
@@ -29,6 +30,7 @@ use crate::fanout::bound_queue;
 pub struct Socket {
     frames: WebSocket<Wire>,
     fragments: Fragments,
+    stall: Duration,
 }
 
 /// What a peer sent.
@@ -54,20 +56,19 @@ impl Socket {
     ///
     /// # Errors
     /// When the peer is gone before that.
-    pub(crate) async fn accept(upgrade: UpgradeFut, purpose: Purpose) -> Result<Self, WebSocketError> {
-        let upgraded = upgrade.await?.into_inner().into_inner();
-        let parts = upgraded.downcast::<TokioIo<TcpStream>>().expect("connections are served over TokioIo<TcpStream> only");
-        let tcp = parts.io.into_inner();
+    pub(crate) async fn accept(upgrade: UpgradeFut, purpose: Purpose, limits: &Limits) -> Result<Self, WebSocketError> {
+        let wire = Wire::new(upgrade.await?.into_inner().into_inner());
         match purpose {
             Purpose::Publish => {
-                rustix::net::sockopt::set_socket_recv_buffer_size(&tcp, PUBLISHER_RECEIVE_BYTES).map_err(std::io::Error::from)?
+                set_socket_recv_buffer_size(wire.tcp(), PUBLISHER_RECEIVE_BYTES).map_err(io::Error::from)?;
+                wire.keep_alive()?;
             }
-            Purpose::View => bound_queue(&tcp)?,
+            Purpose::View => bound_queue(wire.tcp())?,
         }
-        let mut frames = WebSocket::after_handshake(Wire::new(tcp, parts.read_buf), Role::Server);
+        let mut frames = WebSocket::after_handshake(wire, Role::Server);
         // Its limit is exclusive and counts single frames only; `Fragments` counts messages.
-        frames.set_max_message_size(MAX_MESSAGE_BYTES + 1);
-        Ok(Self { frames, fragments: Fragments::default() })
+        frames.set_max_message_size(limits.max_message_bytes + 1);
+        Ok(Self { frames, fragments: Fragments::new(limits.max_message_bytes), stall: limits.stall })
     }
 
     /// Waits for the next message or fragment; pings are answered meanwhile.
@@ -78,7 +79,10 @@ impl Socket {
     /// When the socket is over: hand the reason to [`Socket::end`].
     pub async fn next(&mut self) -> Result<Message, End> {
         loop {
-            let Frame { fin, opcode, payload, .. } = self.frames.read_frame().await?;
+            // Idle is fine, but not within a message.
+            let patience = if self.fragments.open.is_some() { self.stall } else { Duration::MAX };
+            let Ok(frame) = timeout(patience, self.frames.read_frame()).await else { return Err(Close::STALLED.into()) };
+            let Frame { fin, opcode, payload, .. } = frame?;
             match opcode {
                 OpCode::Close => return Err(End::Gone),
                 OpCode::Ping | OpCode::Pong => {}
@@ -113,20 +117,20 @@ impl Socket {
         match end {
             End::Gone => {}
             // A peer that reads nothing is not told.
-            End::Close(close) => drop(tokio::time::timeout(FAREWELL, self.close(close)).await),
+            End::Close(close) => drop(timeout(FAREWELL, self.close(close)).await),
         }
     }
 
     /// The connection in two: frames in, and ready-made bytes out.
-    fn split(self) -> (WebSocketRead<ReadWire>, OwnedWriteHalf) {
-        let write = Cell::new(None);
+    fn part(self, pieces: Box<dyn Pieces>) -> (WebSocketRead<ReadWire>, Line) {
+        let (pieces, line) = (Cell::new(Some(pieces)), Cell::new(None));
         let (read, _) = self.frames.split(|wire| {
-            let (read, half) = wire.split();
-            write.set(Some(half));
+            let (read, way) = wire.part(pieces.take().expect("it is split once"));
+            line.set(Some(way));
             // The library's own writer is not used: frames are shared by all viewers and come with their header.
             (read, tokio::io::sink())
         });
-        (read, write.take().expect("set while it was split"))
+        (read, line.take().expect("set while it was split"))
     }
 
     /// Sends the close frame, then reads and forgets until the peer closes, too: a connection closed over unread bytes is reset, and the
@@ -148,13 +152,20 @@ enum Kind {
 }
 
 /// The message whose last fragment has not come yet: its kind and its bytes so far.
-#[derive(Debug, Default)]
-struct Fragments(Option<(Kind, usize)>);
+#[derive(Debug)]
+struct Fragments {
+    open: Option<(Kind, usize)>,
+    max_bytes: usize,
+}
 
 impl Fragments {
+    fn new(max_bytes: usize) -> Self {
+        Self { open: None, max_bytes }
+    }
+
     /// Checks that a data frame may come now, and says what it is part of.
     fn check(&mut self, fin: bool, opcode: OpCode, len: usize) -> Result<Kind, Close> {
-        let (kind, before) = match (opcode, self.0) {
+        let (kind, before) = match (opcode, self.open) {
             (OpCode::Binary, None) => (Kind::Binary, 0),
             (OpCode::Text, None) => (Kind::Text, 0),
             (OpCode::Continuation, Some(open)) => open,
@@ -163,10 +174,10 @@ impl Fragments {
             }
         };
         let total = before + len;
-        if total > MAX_MESSAGE_BYTES {
+        if total > self.max_bytes {
             return Err(Close::TOO_BIG);
         }
-        self.0 = (!fin).then_some((kind, total));
+        self.open = (!fin).then_some((kind, total));
         Ok(kind)
     }
 }
@@ -214,8 +225,6 @@ fn into_bytes(payload: Payload<'_>) -> Bytes {
 
 /// How long a peer may take to read its close frame and close, too.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// The contract's limit.
-const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// What the kernel may hold of a publisher's media: at 128 kbit/s of MP3 this is 16 s, the default would be minutes.
 const PUBLISHER_RECEIVE_BYTES: usize = 256 << 10;
 
@@ -243,7 +252,7 @@ mod tests {
 
     #[test]
     fn fragments_keep_their_order_and_their_limit() {
-        let mut fragments = Fragments::default();
+        let mut fragments = Fragments::new(100);
         assert_eq!(fragments.check(true, OpCode::Binary, 1), Ok(Kind::Binary));
         assert_eq!(fragments.check(true, OpCode::Continuation, 1), Err(Close::PROTOCOL));
 
@@ -251,7 +260,7 @@ mod tests {
         assert_eq!(fragments.check(true, OpCode::Binary, 1), Err(Close::PROTOCOL));
         assert_eq!(fragments.check(true, OpCode::Continuation, 1), Ok(Kind::Text));
 
-        assert_eq!(fragments.check(false, OpCode::Binary, MAX_MESSAGE_BYTES), Ok(Kind::Binary));
+        assert_eq!(fragments.check(false, OpCode::Binary, 100), Ok(Kind::Binary));
         assert_eq!(fragments.check(false, OpCode::Continuation, 0), Ok(Kind::Binary));
         assert_eq!(fragments.check(true, OpCode::Continuation, 1), Err(Close::TOO_BIG));
     }

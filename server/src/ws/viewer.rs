@@ -2,13 +2,17 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use fastwebsockets::{Frame, OpCode};
+use fastwebsockets::{Frame, OpCode, Payload, WebSocketRead};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
+use super::wire::{Line, ReadWire};
 use super::{Close, End, Socket};
-use crate::fanout::{Own, Pieces, Viewer, farewell, talk};
+use crate::fanout::{self, Own, Pieces, farewell, talk};
 
 /// Writes what `watch` gives to `socket` until the peer goes, stalls, or `ended` says why it is over.
 ///
@@ -16,17 +20,27 @@ use crate::fanout::{Own, Pieces, Viewer, farewell, talk};
 ///
 /// Copies: 0 in this process.
 pub(crate) async fn serve(socket: Socket, watch: impl Pieces + 'static, ended: impl Future<Output = Close>) {
-    let (mut read, write) = socket.split();
-    let mut line = Viewer::admit(write, Box::new(watch));
+    let stall = socket.stall;
+    let (read, line) = socket.part(Box::new(watch));
+    match line {
+        Line::Plain(line) => show(read, line, stall, ended).await,
+        Line::Secure(line) => show(read, line, stall, ended).await,
+    }
+}
+
+async fn show(mut read: WebSocketRead<ReadWire>, mut line: impl fanout::Line, stall: Duration, ended: impl Future<Output = Close>) {
     let replies = Replies::default();
     let listen = async {
         loop {
-            let frame = read
-                .read_frame(&mut |frame| {
-                    replies.push(frame);
-                    std::future::ready(Ok::<(), Infallible>(()))
-                })
-                .await;
+            let mut reply = |frame: Frame<'_>| {
+                replies.push(frame);
+                std::future::ready(Ok::<(), Infallible>(()))
+            };
+            let frame = {
+                let mut next = pin!(read.read_frame(&mut reply));
+                let Ok(frame) = heard(next.as_mut(), &replies).await else { return End::Gone };
+                frame
+            };
             match frame {
                 // Viewers have nothing to say; pings were answered on the way.
                 Ok(frame) if frame.opcode != OpCode::Close => {}
@@ -37,7 +51,7 @@ pub(crate) async fn serve(socket: Socket, watch: impl Pieces + 'static, ended: i
     };
     let end = tokio::select! {
         end = listen => end,
-        _ = talk(&mut line, &replies) => End::Gone,
+        _ = talk(&mut line, &replies, stall) => End::Gone,
         close = ended => End::Close(close),
     };
     let last = match end {
@@ -45,6 +59,20 @@ pub(crate) async fn serve(socket: Socket, watch: impl Pieces + 'static, ended: i
         End::Gone => replies.poll_bytes(),
     };
     farewell(&mut line, last.into_iter()).await;
+}
+
+/// A viewer has been silent for so long that it is gone.
+struct Silent;
+
+/// Waits for what a viewer says, and asks it for a pong when it says nothing.
+async fn heard<F: Future>(mut next: Pin<&mut F>, replies: &Replies) -> Result<F::Output, Silent> {
+    for _ in 0..PINGS {
+        if let Ok(said) = timeout(KEEP_ALIVE, next.as_mut()).await {
+            return Ok(said);
+        }
+        replies.push(Frame::new(true, OpCode::Ping, None, Payload::Borrowed(&[])));
+    }
+    Err(Silent)
 }
 
 /// Control frames that wait for the writer: pongs and the answer to a close.
@@ -82,3 +110,7 @@ impl Own for Replies {
 }
 
 const REPLIES_MAX_BYTES: usize = 4096;
+/// How long a viewer may say nothing before it is pinged: less than proxies usually grant.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How many pings go unanswered before a viewer is taken for gone.
+const PINGS: u32 = 3;

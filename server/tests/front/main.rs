@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "this is all test, and clippy knows only functions marked so")]
 
 mod client;
+mod crowd;
+mod frames;
 mod rtmp;
 
 use std::io::{BufReader, Read, Write};
@@ -53,11 +55,20 @@ impl Server {
 
     /// Waits until the status has `value` at `pointer`.
     fn wait_for(&self, pointer: &str, value: &Value) {
-        let deadline = Instant::now() + client::PATIENCE;
-        while self.status().pointer(pointer) != Some(value) {
-            assert!(Instant::now() < deadline, "{pointer} does not become {value}: {}", self.status());
-            std::thread::yield_now();
-        }
+        wait_for(|| self.status(), pointer, value);
+    }
+
+    /// The same of the list of streams.
+    fn wait_for_list(&self, pointer: &str, value: &Value) {
+        wait_for(|| get(self.address, "/stream/list").json(), pointer, value);
+    }
+}
+
+fn wait_for(told: impl Fn() -> Value, pointer: &str, value: &Value) {
+    let deadline = Instant::now() + client::PATIENCE;
+    while told().pointer(pointer) != Some(value) {
+        assert!(Instant::now() < deadline, "{pointer} does not become {value}: {}", told());
+        std::thread::yield_now();
     }
 }
 

@@ -1,4 +1,5 @@
 // The feed page: the newest picture of the virtual input, or of `source`, over the whole window; words in its place when nothing comes.
+import { call, socketUrl } from "./access";
 import { type Events, type Player, Unplayable } from "./feed/player";
 import { Program, STREAM_TYPE } from "./feed/program";
 
@@ -194,8 +195,7 @@ async function showDirectly(url: string): Promise<void> {
 function begin(): void {
   const source = query.get("source");
   if (source === null) {
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    new Feed(`${scheme}://${location.host}/input/devices/virtual/feed/socket`);
+    new Feed(socketUrl("/input/devices/virtual/feed/socket"));
     return;
   }
   const { protocol } = URL.canParse(source) ? new URL(source) : { protocol: "" };
@@ -208,7 +208,7 @@ function begin(): void {
 async function doubt(): Promise<void> {
   doubted = true;
   try {
-    const response = await fetch("/input/devices/virtual/status", { signal: AbortSignal.timeout(SILENCE_MS) });
+    const response = await call("/input/devices/virtual/status", { signal: AbortSignal.timeout(SILENCE_MS) });
     const status = (await response.json()) as { state: string };
     dark = status.state !== "running" && performance.now() - aliveAt > DOUBT_MS;
     if (dark) blank();

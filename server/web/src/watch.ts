@@ -1,6 +1,7 @@
 // The viewer page: plays one stream as close to live as the browser allows, over WebRTC or, of a socket stream, as MPEG-TS with H.264 and
 // AAC; says in plain words how things stand, and comes back by itself.
 import mpegts from "mpegts.js";
+import { call, socketUrl } from "./access";
 import { type Player, playRtc } from "./watch/rtc";
 
 type State = "connecting" | "live" | "missing" | "ended" | "unreachable" | "unsupported";
@@ -50,7 +51,7 @@ function show(state: State, detail?: string): void {
 async function connect(): Promise<void> {
   let mode = "socket";
   try {
-    const response = await fetch("/stream/list", { signal: AbortSignal.timeout(3_000) });
+    const response = await call("/stream/list", { signal: AbortSignal.timeout(3_000) });
     const streams = (await response.json()) as { id: string; mode: string }[];
     mode = streams.find((stream) => stream.id === id)?.mode ?? mode;
   } catch {
@@ -76,8 +77,7 @@ async function connectRtc(): Promise<void> {
 }
 
 function connectSocket(): void {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const url = `${scheme}://${location.host}/stream/socket/${encodeURIComponent(id)}`;
+  const url = socketUrl(`/stream/socket/${encodeURIComponent(id)}`);
   const source = { type: "mpegts", isLive: true, url };
   const opened = mpegts.createPlayer(source, {
     enableStashBuffer: false,
@@ -116,7 +116,7 @@ function lose(lost: Player): void {
 
 async function explain(): Promise<void> {
   try {
-    const response = await fetch("/stream/list", { signal: AbortSignal.timeout(3_000) });
+    const response = await call("/stream/list", { signal: AbortSignal.timeout(3_000) });
     const streams = (await response.json()) as { id: string; last_error: string | null }[];
     const stream = streams.find((stream) => stream.id === id);
     if (stream) show("connecting", stream.last_error ?? undefined);

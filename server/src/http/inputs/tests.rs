@@ -5,6 +5,7 @@ use crosspoint_router::control::InputStats;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::http::access::Scheme;
 use crate::http::body::parse;
 
 fn outcome(body: &str) -> u16 {
@@ -47,9 +48,13 @@ fn configures_are_told_apart() {
     }
 }
 
+fn caller() -> Caller {
+    Caller { authority: "localhost:10001".to_owned(), scheme: Scheme::Http, origin: None }
+}
+
 fn written(status: InputStatus) -> String {
     let camera = CameraChoice::File("/dev/shm/crosspoint/HD Webcam.y4m".into());
-    serde_json::to_string(&super::status(status, "localhost:10001", &camera)).unwrap()
+    serde_json::to_string(&super::status(status, &caller(), &camera)).unwrap()
 }
 
 /// The value as text, and its keys in the order in which they were written.

@@ -1,5 +1,7 @@
 // A viewer over WebRTC (WHEP): one peer connection that plays into a video element.
 
+import { call } from "../access";
+
 /** A connection that can be ended. */
 export interface Player {
   destroy(): void;
@@ -15,7 +17,7 @@ export async function playRtc(id: string, video: HTMLVideoElement, lost: () => v
     peer.close();
     video.srcObject = null;
     // A session that ended by itself is no loss.
-    if (session) void fetch(session, { method: "DELETE", keepalive: true }).catch(() => undefined);
+    if (session) void call(session, { method: "DELETE", keepalive: true }).catch(() => undefined);
     session = null;
   };
   peer.addTransceiver("video", { direction: "recvonly" });
@@ -31,7 +33,7 @@ export async function playRtc(id: string, video: HTMLVideoElement, lost: () => v
     await peer.setLocalDescription();
     // Our own candidates may stay unsaid: the server hears from us before it would need them.
     const body = peer.localDescription?.sdp ?? "";
-    const answer = await fetch(`/whep/${encodeURIComponent(id)}`, { method: "POST", headers: { "Content-Type": "application/sdp" }, body });
+    const answer = await call(`/whep/${encodeURIComponent(id)}`, { method: "POST", headers: { "Content-Type": "application/sdp" }, body });
     if (!answer.ok) throw new Error(`refused with ${answer.status}`);
     session = answer.headers.get("Location");
     await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
