@@ -53,7 +53,7 @@ impl Close {
 impl From<WebSocketError> for End {
     fn from(error: WebSocketError) -> Self {
         match error {
-            WebSocketError::FrameTooLarge | WebSocketError::PingFrameTooLarge => Self::Close(Close::TOO_BIG),
+            WebSocketError::FrameTooLarge => Self::Close(Close::TOO_BIG),
             WebSocketError::InvalidUTF8 => Self::Close(Close::NOT_TEXT),
             WebSocketError::ConnectionClosed
             | WebSocketError::HTTPError(_)
@@ -71,6 +71,7 @@ impl From<WebSocketError> for End {
             | WebSocketError::InvalidUpgradeHeader
             | WebSocketError::InvalidValue
             | WebSocketError::MissingSecWebSocketKey
+            | WebSocketError::PingFrameTooLarge
             | WebSocketError::ReservedBitsNotZero => Self::Close(Close::PROTOCOL),
         }
     }

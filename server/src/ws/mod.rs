@@ -2,17 +2,22 @@
 
 mod close;
 pub(crate) mod ingest;
+mod progress;
 pub(crate) mod viewer;
 mod wire;
 
 use std::cell::Cell;
 use std::io;
+use std::mem;
+use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 pub use close::{Close, End};
 use fastwebsockets::upgrade::UpgradeFut;
 use fastwebsockets::{Frame, OpCode, Payload, Role, WebSocket, WebSocketError, WebSocketRead};
+use progress::Progress;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -30,6 +35,7 @@ use crate::fanout::{Pieces, bound_queue};
 pub struct Socket {
     frames: WebSocket<Wire>,
     fragments: Fragments,
+    progress: Rc<Progress>,
     stall: Duration,
 }
 
@@ -65,10 +71,11 @@ impl Socket {
             }
             Purpose::View => bound_queue(wire.tcp())?,
         }
+        let progress = wire.progress();
         let mut frames = WebSocket::after_handshake(wire, Role::Server);
         // Its limit is exclusive and counts single frames only; `Fragments` counts messages.
         frames.set_max_message_size(limits.max_message_bytes + 1);
-        Ok(Self { frames, fragments: Fragments::new(limits.max_message_bytes), stall: limits.stall })
+        Ok(Self { frames, fragments: Fragments::new(limits.max_message_bytes), progress, stall: limits.stall })
     }
 
     /// Waits for the next message or fragment; pings are answered meanwhile.
@@ -79,20 +86,34 @@ impl Socket {
     /// When the socket is over: hand the reason to [`Socket::end`].
     pub async fn next(&mut self) -> Result<Message, End> {
         loop {
-            // Idle is fine, but not within a message.
-            let patience = if self.fragments.open.is_some() { self.stall } else { Duration::MAX };
-            let Ok(frame) = timeout(patience, self.frames.read_frame()).await else { return Err(Close::STALLED.into()) };
-            let Frame { fin, opcode, payload, .. } = frame?;
+            let Frame { fin, opcode, payload, .. } = self.read().await?;
             match opcode {
                 OpCode::Close => return Err(End::Gone),
                 OpCode::Ping | OpCode::Pong => {}
                 OpCode::Binary | OpCode::Continuation | OpCode::Text => {
-                    return Ok(match self.fragments.check(fin, opcode, payload.len())? {
+                    return Ok(match self.fragments.check(fin, opcode, &payload)? {
                         Kind::Binary => Message::Binary(into_bytes(payload)),
                         Kind::Text => Message::Text,
                     });
                 }
             }
+        }
+    }
+
+    /// The next frame. A peer may be idle for ever, but not within a message.
+    async fn read(&mut self) -> Result<Frame<'static>, End> {
+        let mut read = pin!(self.frames.read_frame());
+        let mut heard = self.progress.bytes();
+        loop {
+            let Ok(read) = timeout(self.stall, read.as_mut()).await else {
+                let within = self.progress.is_within() || self.fragments.open.is_some();
+                if within && self.progress.bytes() == heard {
+                    return Err(Close::STALLED.into());
+                }
+                heard = self.progress.bytes();
+                continue;
+            };
+            return if self.progress.is_wrong() { Err(Close::PROTOCOL.into()) } else { Ok(read?) };
         }
     }
 
@@ -155,16 +176,18 @@ enum Kind {
 #[derive(Debug)]
 struct Fragments {
     open: Option<(Kind, usize)>,
+    /// The beginning of a letter that ends in the next fragment.
+    letter: Vec<u8>,
     max_bytes: usize,
 }
 
 impl Fragments {
     fn new(max_bytes: usize) -> Self {
-        Self { open: None, max_bytes }
+        Self { open: None, letter: Vec::new(), max_bytes }
     }
 
     /// Checks that a data frame may come now, and says what it is part of.
-    fn check(&mut self, fin: bool, opcode: OpCode, len: usize) -> Result<Kind, Close> {
+    fn check(&mut self, fin: bool, opcode: OpCode, payload: &[u8]) -> Result<Kind, Close> {
         let (kind, before) = match (opcode, self.open) {
             (OpCode::Binary, None) => (Kind::Binary, 0),
             (OpCode::Text, None) => (Kind::Text, 0),
@@ -173,12 +196,29 @@ impl Fragments {
                 return Err(Close::PROTOCOL);
             }
         };
-        let total = before + len;
+        let total = before + payload.len();
         if total > self.max_bytes {
             return Err(Close::TOO_BIG);
         }
         self.open = (!fin).then_some((kind, total));
+        if kind == Kind::Text {
+            self.check_text(fin, payload)?;
+        }
         Ok(kind)
+    }
+
+    /// Checks the next piece of a text, which may be cut within a letter.
+    fn check_text(&mut self, fin: bool, piece: &[u8]) -> Result<(), Close> {
+        let mut text = mem::take(&mut self.letter);
+        text.extend_from_slice(piece);
+        match std::str::from_utf8(&text) {
+            Ok(_) => Ok(()),
+            Err(error) if error.error_len().is_none() && !fin => {
+                self.letter = text.split_off(error.valid_up_to());
+                Ok(())
+            }
+            Err(_) => Err(Close::NOT_TEXT),
+        }
     }
 }
 
@@ -253,15 +293,15 @@ mod tests {
     #[test]
     fn fragments_keep_their_order_and_their_limit() {
         let mut fragments = Fragments::new(100);
-        assert_eq!(fragments.check(true, OpCode::Binary, 1), Ok(Kind::Binary));
-        assert_eq!(fragments.check(true, OpCode::Continuation, 1), Err(Close::PROTOCOL));
+        assert_eq!(fragments.check(true, OpCode::Binary, b"x"), Ok(Kind::Binary));
+        assert_eq!(fragments.check(true, OpCode::Continuation, b"x"), Err(Close::PROTOCOL));
 
-        assert_eq!(fragments.check(false, OpCode::Text, 0), Ok(Kind::Text));
-        assert_eq!(fragments.check(true, OpCode::Binary, 1), Err(Close::PROTOCOL));
-        assert_eq!(fragments.check(true, OpCode::Continuation, 1), Ok(Kind::Text));
+        assert_eq!(fragments.check(false, OpCode::Text, b""), Ok(Kind::Text));
+        assert_eq!(fragments.check(true, OpCode::Binary, b"x"), Err(Close::PROTOCOL));
+        assert_eq!(fragments.check(true, OpCode::Continuation, b"x"), Ok(Kind::Text));
 
-        assert_eq!(fragments.check(false, OpCode::Binary, 100), Ok(Kind::Binary));
-        assert_eq!(fragments.check(false, OpCode::Continuation, 0), Ok(Kind::Binary));
-        assert_eq!(fragments.check(true, OpCode::Continuation, 1), Err(Close::TOO_BIG));
+        assert_eq!(fragments.check(false, OpCode::Binary, &[0; 100]), Ok(Kind::Binary));
+        assert_eq!(fragments.check(false, OpCode::Continuation, b""), Ok(Kind::Binary));
+        assert_eq!(fragments.check(true, OpCode::Continuation, b"x"), Err(Close::TOO_BIG));
     }
 }

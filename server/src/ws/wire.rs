@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
@@ -11,6 +12,7 @@ use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::progress::Progress;
 use crate::fanout::{Connection, Pieces};
 use crate::net::Secure;
 
@@ -19,6 +21,7 @@ use crate::net::Secure;
 pub(super) struct Wire {
     early: Bytes,
     stream: Stream,
+    progress: Rc<Progress>,
 }
 
 /// What connections are made of.
@@ -44,12 +47,17 @@ impl Wire {
     /// Takes a connection over from HTTP.
     pub(super) fn new(upgraded: Upgraded) -> Self {
         match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(parts) => Self { early: parts.read_buf, stream: Stream::Plain(parts.io.into_inner()) },
+            Ok(parts) => Self { early: parts.read_buf, stream: Stream::Plain(parts.io.into_inner()), progress: Rc::default() },
             Err(upgraded) => {
                 let parts = upgraded.downcast::<TokioIo<Secure>>().expect("connections are served over TCP or TLS only");
-                Self { early: parts.read_buf, stream: Stream::Secure(Box::new(parts.io.into_inner())) }
+                Self { early: parts.read_buf, stream: Stream::Secure(Box::new(parts.io.into_inner())), progress: Rc::default() }
             }
         }
+    }
+
+    /// Where in its frames the peer is.
+    pub(super) fn progress(&self) -> Rc<Progress> {
+        Rc::clone(&self.progress)
     }
 
     /// The TCP connection below.
@@ -112,7 +120,9 @@ impl AsyncRead for ReadWire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if read_early(&mut self.early, buf) { Poll::Ready(Ok(())) } else { self.stream().poll_read(cx, buf) }
+        let before = buf.filled().len();
+        let polled = if read_early(&mut self.early, buf) { Poll::Ready(Ok(())) } else { self.stream().poll_read(cx, buf) };
+        if self.progress.note(&buf.filled()[before..]) { Poll::Ready(Err(io::ErrorKind::InvalidData.into())) } else { polled }
     }
 }
 

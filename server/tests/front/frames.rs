@@ -26,7 +26,9 @@ fn pong(payload: &[u8]) -> Frame {
 }
 
 /// What is sent, and all that is said to it.
-fn accepted() -> Vec<(&'static str, Vec<Vec<u8>>, Vec<Frame>)> {
+type Accepted = (&'static str, Vec<Vec<u8>>, Vec<Frame>);
+
+fn accepted() -> Vec<Accepted> {
     let text = "κόσμε".as_bytes();
     vec![
         (
