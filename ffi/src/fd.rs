@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify;
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::net::sockopt::socket_acceptconn;
 
 use crate::{Error, Remedy, Result};
 
@@ -57,6 +59,34 @@ pub enum FileEvent {
     /// A `read` of it returned. Reads that returned since the last look, with nothing between them, are one event.
     Read,
 }
+
+/// Takes over the listening sockets that whoever started this process left open, from descriptor 3 on (`sd_listen_fds(3)`), `count` of them.
+/// What is none, and everything at a second call, is `None`. The children of this process will not have them.
+///
+/// Call it before this process opens sockets of its own.
+pub fn inherited_listeners(count: usize) -> Vec<Option<OwnedFd>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    // Only the one who finds it lowered goes on; nothing else hangs on it, so that no ordering is needed.
+    let is_first = !TAKEN.swap(true, Ordering::Relaxed);
+    (FIRST_INHERITED..).take(count.min(MOST_INHERITED)).map(|number| is_first.then(|| inherited_listener(number)).flatten()).collect()
+}
+
+fn inherited_listener(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: the descriptor is borrowed for two calls that the kernel answers with EBADF where nothing is open, and nothing is closed.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    if !socket_acceptconn(borrowed).is_ok_and(|listens| listens) {
+        return None;
+    }
+    fcntl_setfd(borrowed, FdFlags::CLOEXEC).ok()?;
+    // SAFETY: it is open (it was just found to listen), it is a listening socket from before we opened any (the caller's duty), so nothing
+    // in this process owns it, and `TAKEN` lets each number through once.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// `SD_LISTEN_FDS_START`
+const FIRST_INHERITED: RawFd = 3;
+/// Far more than we have uses for.
+const MOST_INHERITED: usize = 64;
 
 /// Names one watched file among those of its [`FileWatch`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,6 +1,7 @@
 """The API is what its description says: live answers against it, and whatever schemathesis thinks up."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 import pathlib
@@ -67,7 +68,9 @@ def offer(direction: str) -> str:
         finally:
             await peer.close()
 
-    return asyncio.run(make())
+    # On a thread of its own: a browser's driver may have a loop on this one.
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, make()).result()
 
 
 def test_inputs_answer_as_described(call):

@@ -1,6 +1,7 @@
-"""The certificates that RTMPS players are shown, and ports that are another's."""
+"""What is inside TLS, the certificates that are shown, and ports that are another's."""
 
 import contextlib
+import json
 import socket
 import ssl
 import subprocess
@@ -15,6 +16,7 @@ import wait
 from crosspoint import BINARY, Crosspoint
 from process import Process
 from test_rtmp import SOON, first_picture
+from websockets.sync.client import connect
 
 # Nothing here hangs on the runtime: TLS and the binding of ports are the same on both.
 IO = "epoll" if seccomp.io_uring_refusal() else "auto"
@@ -62,6 +64,52 @@ def test_certificate_of_its_own_is_the_same_after_a_restart(tmp_path, env):
         with running(folder, env | {"XDG_STATE_HOME": str(tmp_path / state)}) as crosspoint:
             shown.append(shown_certificate(crosspoint))
     assert shown[0] == shown[1] != shown[2]
+
+
+def test_main_port_serves_everything_inside_tls(tmp_path, env, display, authority):
+    screen = pattern.Screen(display.name)
+    flags = ["--tls-cert", str(authority.certificate), "--tls-key", str(authority.key)]
+    with contextlib.closing(screen), running(tmp_path / "server", env, *flags) as crosspoint:
+        blocks = screen.draw(11)
+        crosspoint.call("POST", "/stream/start", {"mode": "internal", "id": "tv"})
+        crosspoint.call("POST", "/stream/start", {"mode": "socket", "id": "live"})
+        secure = f"127.0.0.1:{crosspoint.port}"
+        words = ["curl", "-sS", "--max-time", str(wait.DEADLINE_S), "--cacert", str(authority.root), f"https://{secure}/input/devices/virtual/configure"]
+        told = subprocess.run([*words, "-d", '{"video":{"type":"socket"}}'], capture_output=True, text=True, check=True).stdout
+        url = json.loads(told)["ingest"]["video"]["url"]
+        assert url == f"wss://{secure}/input/devices/virtual/socket/video"
+        trust = ssl.create_default_context(cafile=authority.root)
+        with connect(url, ssl=trust) as publisher:
+            assert publisher.recv(timeout=wait.DEADLINE_S) == "mpegts"
+            publisher.send(bytes(1 << 20))
+            assert publisher.ping().wait(wait.DEADLINE_S)
+            wait.until(lambda: crosspoint.stats()["video_publishers"] == 1, "the publisher to be counted")
+        with connect(f"wss://{secure}/stream/socket/live", ssl=trust, max_size=None) as viewer:
+            chunk = viewer.recv(timeout=wait.DEADLINE_S)
+            assert len(chunk) % 188 == 0 and chunk[0] == 0x47, "whole packets of a transport stream"
+            viewer.ping().wait(wait.DEADLINE_S)
+        checking = ["-tls_verify", "1", "-ca_file", str(authority.root)]
+        pattern.assert_pixels(first_picture(f"rtmps://{secure}/live/tv", *checking), blocks)
+
+
+def test_certificate_that_is_replaced_is_shown_without_a_restart(tmp_path, env, authority):
+    """As a renewing client does it: the new pair renamed over the old one."""
+    shown = [tmp_path / "cert.pem", tmp_path / "key.pem"]
+
+    def put(source):
+        for path, file in zip(shown, (source.certificate, source.key)):
+            part = path.with_suffix(".part")
+            part.write_bytes(file.read_bytes())
+            part.replace(path)
+
+    put(authority)
+    with running(tmp_path / "server", env, "--tls-cert", str(shown[0]), "--tls-key", str(shown[1])) as crosspoint:
+        assert shown_certificate(crosspoint).split() == authority.certificate.read_text().split()
+        renewed = rtmp.Authority(tmp_path / "renewed")
+        put(renewed)
+        words = ["openssl", "s_client", "-connect", crosspoint.listen, "-CAfile", str(renewed.root), "-verify_return_error", "-brief"]
+        said = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=wait.DEADLINE_S)
+        assert said.returncode == 0 and "Verification: OK" in said.stderr, said.stderr
 
 
 def refused(*flags: str) -> str:

@@ -10,10 +10,12 @@ use crosspoint_ffi::VideoFormat;
 use crosspoint_ffi::av::Preset;
 use crosspoint_router::rtc::TurnSecret;
 
+mod file;
 mod ice;
 mod limits;
 mod token;
 
+pub use self::file::print;
 pub use self::ice::IceServer;
 use self::ice::parse_turn_secret;
 pub use self::limits::Limits;
@@ -28,6 +30,15 @@ pub use self::token::{Grant, Token, tokens_in};
     args_conflicts_with_subcommands = true
 )]
 pub struct Cli {
+    /// A file with flags: TOML, a flag's name for a key. The environment and the command line stand above it.
+    #[arg(id = "config", long = "config", env = "CROSSPOINT_CONFIG", value_name = "PATH")]
+    pub config_file: Option<PathBuf>,
+    /// Print what is in force, as a file for --config, and end.
+    #[arg(long, env = "CROSSPOINT_PRINT_CONFIG", value_parser = clap::builder::FalseyValueParser::new())]
+    pub print_config: bool,
+    /// Try everything that the server will need, say what is missing and how to mend it, and end.
+    #[arg(long, env = "CROSSPOINT_CHECK", value_parser = clap::builder::FalseyValueParser::new())]
+    pub check: bool,
     /// What the server runs with.
     #[command(flatten)]
     pub config: Config,
@@ -76,7 +87,7 @@ pub struct Config {
     pub webrtc_udp_port: Option<u16>,
     /// A STUN or TURN server that WHIP and WHEP clients are told of, a TURN server with user name and password behind spaces unless there
     /// is a --turn-secret. Repeatable.
-    #[arg(long, env = "CROSSPOINT_ICE_SERVER", value_name = "URL[ USER PASSWORD]", value_delimiter = ',')]
+    #[arg(long, env = "CROSSPOINT_ICE_SERVER", value_name = "URL[ USER PASSWORD]", value_delimiter = ',', hide_env_values = true)]
     pub ice_server: Vec<IceServer>,
     /// The secret shared with the TURN servers that are named without a password (coturn's static-auth-secret): clients get one that is good
     /// for a day.
@@ -271,6 +282,9 @@ impl Cli {
         if self.config.max_bitrate() < self.config.bitrate {
             let message = "--max-bitrate is below --bitrate, and an average is never above its maximum";
             return Err(Self::command().error(ErrorKind::ValueValidation, message));
+        }
+        if self.config.tls_cert.is_some() != self.config.tls_key.is_some() {
+            return Err(Self::command().error(ErrorKind::MissingRequiredArgument, "--tls-cert and --tls-key are a pair: give both"));
         }
         if self.config.tls != TlsChoice::Auto && self.config.tls_cert.is_some() {
             let message = "--tls-cert is for --tls auto, which is the default";

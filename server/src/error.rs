@@ -28,6 +28,17 @@ pub enum Error {
         /// Why not.
         cause: io::Error,
     },
+    /// What was tried for `--check` and did not work was told; this is the exit code's reason.
+    #[error("something is missing (see above)")]
+    Check,
+    /// A listener that was opened for us cannot be used.
+    #[error("taking the inherited listener for {flag} over: {cause}")]
+    Inherited {
+        /// For which flag.
+        flag: &'static str,
+        /// Why not.
+        cause: io::Error,
+    },
     /// The ready file cannot be written.
     #[error("writing the ready file {path} (--ready-file): {cause}", path = path.display())]
     ReadyFile {
@@ -59,6 +70,9 @@ pub enum Error {
         /// Why not.
         cause: String,
     },
+    /// Standard output is gone.
+    #[error("writing to standard output: {0}")]
+    Told(io::Error),
     /// The UDP socket cannot be had.
     #[error("listening on {address} for webrtc over udp (--listen, --no-udp): {cause}")]
     Udp {

@@ -11,10 +11,12 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod check;
 pub mod config;
 pub mod log;
 pub mod runtime;
 pub mod shutdown;
+pub mod systemd;
 pub mod wrapper;
 
 mod broadcast;
@@ -22,6 +24,7 @@ mod devices;
 mod error;
 mod fanout;
 mod feed;
+mod histogram;
 mod http;
 mod net;
 mod outlet;
@@ -35,4 +38,4 @@ mod worker;
 pub mod ws;
 
 pub use error::Error;
-pub use serve::{Ready, run, serve};
+pub use serve::{Ready, run, serve, serve_with};

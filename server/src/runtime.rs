@@ -80,7 +80,8 @@ thread_local! {
 /// The submission queue; what does not fit is submitted early, so the size is a matter of batching only. 256 is tokio-uring's own.
 const RING_ENTRIES: u32 = 256;
 
-fn probe() -> io::Result<()> {
+/// Whether the kernel gives a ring.
+pub(crate) fn probe() -> io::Result<()> {
     tokio_uring::uring_builder().build(RING_ENTRIES).map(drop)
 }
 

@@ -60,6 +60,12 @@ impl Default for Ending {
 }
 
 impl Shutdown {
+    /// Whether the end was asked for.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        *self.requested.borrow()
+    }
+
     /// Waits until the end is asked for. Cancel safe.
     pub async fn requested(&mut self) {
         // The asking side gone is the end, too.

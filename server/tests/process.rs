@@ -1,6 +1,9 @@
 //! The program as a process: its exit, its signals, and a kernel that refuses io_uring as a container's default profile does.
 #![expect(clippy::unwrap_used, reason = "this is all test, and clippy knows only functions marked so")]
 
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -97,4 +100,73 @@ fn wrapper_is_printed_for_the_same_camera() {
     let help = plain().args(["browser-wrapper", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     assert!(help.contains("--utility-cmd-prefix=") && help.contains("--auto-accept-camera-and-microphone-capture"), "{help}");
+}
+
+/// Puts a listener where socket activation has it, descriptor 3, and starts what follows on its command line.
+const ACTIVATED: &str = r#"
+import os, socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "crosspoint.socket"}
+os.execv(sys.argv[1], sys.argv[1:])
+"#;
+
+#[test]
+fn supervisor_hands_a_listener_and_is_told_of_life_and_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("notify");
+    let supervisor = UnixDatagram::bind(&told).unwrap();
+    supervisor.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = |state: &str| {
+        let mut bytes = [0; 64];
+        let deadline = Instant::now() + PATIENCE;
+        while supervisor.recv(&mut bytes).is_ok_and(|length| bytes[..length] != *state.as_bytes()) {
+            assert!(Instant::now() < deadline, "{state} is not told");
+        }
+    };
+    let mut command = Command::new("python3");
+    command.args(["-c", ACTIVATED, CROSSPOINT]).env("NOTIFY_SOCKET", &told).env("WATCHDOG_USEC", "20000").stdout(Stdio::piped());
+    let ready = folder.path().join("ready");
+    let mut child = start(command, "epoll", &ready);
+    let mut port = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let told = std::fs::read_to_string(&ready).unwrap();
+    assert!(told.contains(&format!("{{\"listen\":\"127.0.0.1:{}\"", port.trim())), "{port} {told}");
+    heard("READY=1");
+    heard("WATCHDOG=1");
+    end(child, Signal::TERM);
+    heard("STOPPING=1");
+}
+
+#[test]
+fn check_tells_what_is_missing_and_how_to_mend_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("--listen={}", taken.local_addr().unwrap());
+    let further = ["--rtmp-listen=off", "--rtmps-listen=off", "--camera=off", "--microphone=off", "--check"];
+    let run = |listen: &str| {
+        let output = plain().arg(listen).args(further).env_remove("DISPLAY").output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, told) = run(&listen);
+    assert_eq!(code, Some(1), "{told}");
+    let port = told.lines().position(|line| line.starts_with("BAD   port")).unwrap();
+    assert!(told.lines().nth(port + 1).unwrap().contains("--listen"), "{told}");
+    let (code, told) = run("--listen=127.0.0.1:0");
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("ok    encoder") && told.contains("less  display"), "{told}");
+}
+
+#[test]
+fn configuration_is_printed_with_where_it_is_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("crosspoint.toml");
+    std::fs::write(&file, "max-viewers = 7\nlisten = \"127.0.0.1:9\"\n").unwrap();
+    let output =
+        plain().args(["--print-config", "--stall=3"]).env("CROSSPOINT_CONFIG", &file).env("CROSSPOINT_LISTEN", ":8").output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    for line in ["max-viewers = \"7\"", "listen = \":8\"  # from the environment", "stall = \"3\"  # from the command line"] {
+        assert!(printed.lines().any(|printed| printed == line), "{line} is not in\n{printed}");
+    }
 }

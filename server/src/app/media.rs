@@ -209,6 +209,11 @@ impl Media {
         }
     }
 
+    /// Whether there is to be sound, and the sound server is away.
+    pub(super) fn is_sound_away(&self) -> bool {
+        self.sound.as_ref().is_some_and(|sound| !sound.view().connected.load(Relaxed))
+    }
+
     /// The newest trouble of the tracks that are in use.
     pub(super) fn trouble(&self, video: bool, audio: bool) -> Option<String> {
         let pictures = || self.video.trouble.told().filter(|_| video);

@@ -1,5 +1,6 @@
 //! What runs: the life cycles of inputs and streams, and the sockets that are attached to them.
 
+mod display;
 mod files;
 mod media;
 mod publish;
@@ -12,6 +13,7 @@ mod viewing;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use crosspoint_router::broadcast::Rendition;
@@ -26,6 +28,7 @@ use tokio::sync::{Mutex, oneshot};
 use crate::Error;
 use crate::broadcast::{BroadcastStats, ChannelKey, Packing, PicturesKey};
 use crate::config::{CameraChoice, Config, IceServer, Limits};
+use crate::histogram::HistogramStats;
 use crate::rtc::Rtc;
 use crate::rtmp::Push;
 use crate::shutdown::Shutdown;
@@ -42,6 +45,7 @@ pub struct App(Rc<Inner>);
 
 struct Inner {
     shutdown: Shutdown,
+    display: Option<String>,
     camera: CameraChoice,
     inputs: RefCell<Inputs>,
     streams: RefCell<Streams>,
@@ -76,6 +80,7 @@ impl App {
             limits: config.limits.clone(),
             ice_servers: config.ice_server.clone(),
             turn_secret: config.turn_secret.clone(),
+            display: config.display.clone(),
             camera: config.camera.clone(),
             inputs: RefCell::new(Inputs::new(config.canvas)),
             streams: RefCell::new(Streams::new(config.display.is_some())),
@@ -201,7 +206,9 @@ impl App {
         let (id, key, target) = (spec.id.clone(), channel_key(&spec), spec.target.clone());
         let status = self.0.streams.borrow_mut().start(spec, SystemTime::now())?;
         if let Some(target) = target {
-            let push = Push::start(target, self.0.media.broadcast.channel(key), self.stall(), self.0.shutdown.clone());
+            let channel = self.0.media.broadcast.channel(key);
+            let span = tracing::info_span!("push", stream = %id);
+            let push = span.in_scope(|| Push::start(target, channel, self.stall(), self.0.shutdown.clone()));
             self.0.pushes.borrow_mut().insert(id, push);
         }
         Ok(status)
@@ -232,6 +239,30 @@ impl App {
             streams.set_reconnects(&status.id, push.map_or(0, Push::reconnects));
         }
         streams.list()
+    }
+
+    /// Whether it can do what it was configured to do.
+    ///
+    /// # Errors
+    /// When it ends, or the display or the sound server is away.
+    pub fn readiness(&self) -> Result<(), Refusal> {
+        let away = |what: &str| Err(Refusal::new(RefusalKind::Unavailable, what));
+        if self.0.shutdown.is_requested() {
+            return away("the server ends");
+        }
+        if self.0.display.as_deref().is_some_and(|name| !display::answers(name)) {
+            return away("the display is away");
+        }
+        if self.0.media.is_sound_away() {
+            return away("the sound server is away");
+        }
+        Ok(())
+    }
+
+    /// How long encoders of pictures took, and how many bytes they made.
+    pub(crate) fn encoding_stats(&self) -> (HistogramStats, u64) {
+        let view = self.0.media.broadcast.screen_view();
+        (view.encode_time.stats(), view.encoded_bytes.load(Relaxed))
     }
 
     /// What the streams have cost since start-up.

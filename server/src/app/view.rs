@@ -7,6 +7,7 @@ use crosspoint_router::broadcast::{Media, Rendition, Unit};
 use crosspoint_router::control::{Refusal, RefusalKind, StreamId, StreamMode};
 use crosspoint_router::rtc::{Offer, Role};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
 
 use super::publish::{next_order, no_orders};
 use super::sessions::Order;
@@ -30,7 +31,8 @@ impl App {
         let answered = self.0.rtc.answer(offer, Role::Viewer, host)?;
         let sdp = answered.sdp.clone();
         let app = self.clone();
-        tokio::task::spawn_local(async move { app.show(id, answered, no_orders()).await });
+        let span = tracing::info_span!("viewer", stream = %id);
+        tokio::task::spawn_local(async move { app.show(id, answered, no_orders()).await }.instrument(span));
         Ok(sdp)
     }
 
@@ -47,10 +49,12 @@ impl App {
         let (token, orders) = self.0.sessions.open(SessionKind::Stream(id.clone()))?;
         let sdp = answered.sdp.clone();
         let (app, id, own) = (self.clone(), id.clone(), token.clone());
-        tokio::task::spawn_local(async move {
+        let span = tracing::info_span!("viewer", stream = %id);
+        let conversation = async move {
             app.show(id, answered, orders).await;
             app.0.sessions.close(&own);
-        });
+        };
+        tokio::task::spawn_local(conversation.instrument(span));
         Ok((token, sdp))
     }
 

@@ -25,7 +25,7 @@ pub(crate) use pictures::PicturesKey;
 pub(crate) use seat::Seat;
 use seat::Sharing;
 
-use crate::worker::screen::{Screen, ScreenTuning};
+use crate::worker::screen::{Screen, ScreenTuning, ScreenView};
 use crate::worker::sound::Sound;
 
 /// Which pictures a channel shows, nothing for sound alone, and how it is packed.
@@ -105,6 +105,11 @@ impl Broadcast {
     /// What keeps the pictures of a channel from being watched, if anything.
     pub(crate) fn trouble(&self, key: ChannelKey) -> Option<String> {
         key.pictures.and_then(|_| self.screen.trouble())
+    }
+
+    /// What the display's thread tells.
+    pub(crate) fn screen_view(&self) -> &ScreenView {
+        self.screen.view()
     }
 
     /// What it has counted since start-up.

@@ -36,6 +36,11 @@ impl Drop for Listener {
 }
 
 impl Listeners {
+    /// How many listen.
+    pub(super) fn count(&self) -> usize {
+        self.0.get()
+    }
+
     /// Lets one more listen, until it goes, does not read, or the server ends. `list` gives the streams as this caller is told of them.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crosspoint_router::control::{InputStatus, StreamId};
+use crosspoint_router::control::{InputStatus, StreamId, StreamMode};
 use crosspoint_router::ingest::FeedFormat;
 use fastwebsockets::upgrade;
 use hyper::body::Incoming;
@@ -33,19 +33,22 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::Instrument as _;
 
 pub(crate) use self::access::Scheme;
 use self::access::{Access, Caller};
 use self::answer::Answer;
 use self::events::Listeners;
 use self::failure::Failure;
+use self::metrics::Snapshot;
 use self::openapi::Description;
 pub(crate) use self::query::token;
 use self::route::{Miss, Route};
 use self::streams::{RtmpPorts, Told};
 use crate::app::App;
 use crate::config::{Config, Limits};
-use crate::net::Place;
+use crate::net::{Place, Waiting};
+use crate::runtime::{self, Io};
 use crate::serve::Ready;
 use crate::shutdown::Shutdown;
 use crate::tokens::Tokens;
@@ -56,6 +59,7 @@ pub(crate) struct Door {
     app: App,
     limits: Limits,
     publishers: Rc<Cell<usize>>,
+    waiting: Rc<Waiting>,
     access: Access,
     rtmp: RtmpPorts,
     listeners: Listeners,
@@ -72,7 +76,7 @@ enum Attach {
 
 impl Door {
     /// Makes the door to `app`, which tells callers of the addresses that are listened on.
-    pub(crate) fn new(app: App, config: &Config, tokens: Rc<Tokens>, ready: &Ready) -> Self {
+    pub(crate) fn new(app: App, config: &Config, tokens: Rc<Tokens>, waiting: Rc<Waiting>, ready: &Ready) -> Self {
         let port = ready.listen.port();
         // The main port serves players, too.
         let plain = ready.rtmp.map_or(port, |address| address.port());
@@ -81,6 +85,7 @@ impl Door {
             app,
             limits: config.limits.clone(),
             publishers: Rc::default(),
+            waiting,
             access: Access::new(config, tokens, port),
             rtmp,
             listeners: Listeners::default(),
@@ -184,9 +189,9 @@ impl Door {
             Route::InputStatus => Ok(self.status(app.input_status(), caller)),
             Route::Later => Err(Failure::later(request.uri().path())),
             Route::ListStreams => Ok(json(StatusCode::OK, &list(app, caller.host(), self.rtmp))),
-            Route::Livez | Route::Readyz => Ok(json(StatusCode::OK, &api::Empty {})),
+            Route::Livez => Ok(json(StatusCode::OK, &api::Empty {})),
             Route::Metrics => {
-                let mut page = Response::new(Answer::new(metrics::text(&app.broadcast_stats(), &app.input_status().stats)));
+                let mut page = Response::new(Answer::new(metrics::text(&self.snapshot())));
                 page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
                 Ok(page)
             }
@@ -194,6 +199,10 @@ impl Door {
             Route::PublishAudio => self.attach(Attach::PublishAudio, request, here),
             Route::PublishRtc => rtc::publish(app, &caller.authority, request).await,
             Route::PublishVideo => self.attach(Attach::PublishVideo, request, here),
+            Route::Readyz => {
+                app.readiness()?;
+                Ok(json(StatusCode::OK, &api::Empty {}))
+            }
             Route::Resume => Ok(self.status(app.resume()?, caller)),
             Route::Session(kind, token) => rtc::session(app, &kind, &token, request).await,
             Route::StartStream => {
@@ -230,7 +239,13 @@ impl Door {
         };
         let (response, upgrade) = upgrade::upgrade(request).map_err(|error| Failure::bad(error.to_string().to_lowercase()))?;
         let (app, limits) = (self.app.clone(), self.limits.clone());
-        tokio::task::spawn_local(async move {
+        let span = match &attach {
+            Attach::Feed => tracing::info_span!("viewer", of = "feed"),
+            Attach::PublishAudio => tracing::info_span!("publisher", track = "audio"),
+            Attach::PublishVideo => tracing::info_span!("publisher", track = "video"),
+            Attach::View(id) => tracing::info_span!("viewer", stream = %id),
+        };
+        let conversation = async move {
             // Held so that the end waits for this socket's close frame.
             let (_here, _counted) = (here, counted);
             let socket = match Socket::accept(upgrade, purpose, &limits).await {
@@ -243,8 +258,26 @@ impl Door {
                 Attach::PublishVideo => app.publish_video(socket).await,
                 Attach::View(id) => app.view_stream(id, socket).await,
             }
-        });
+        };
+        tokio::task::spawn_local(conversation.instrument(span));
         Ok(response.map(|_| Answer::default()))
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let app = &self.app;
+        let streams = app.streams();
+        let modes = [StreamMode::Internal, StreamMode::Remote, StreamMode::Socket, StreamMode::Webrtc];
+        let (encode_time, encoded_bytes) = app.encoding_stats();
+        Snapshot {
+            broadcast: app.broadcast_stats(),
+            inputs: app.input_status().stats,
+            encode_time,
+            encoded_bytes,
+            streams: modes.map(|mode| (mode.name(), streams.iter().filter(|stream| stream.mode == mode).count() as u64)),
+            waiting: self.waiting.counts(),
+            listeners: self.listeners.count(),
+            io: if runtime::has_ring() { Io::Uring } else { Io::Epoll }.as_str(),
+        }
     }
 
     fn count_publisher(&self) -> Result<Counted, Failure> {

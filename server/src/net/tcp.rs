@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::sniff::{Protocol, sniff, sniff_inside};
 use super::{Place, Tls, Waiting, ice_tcp};
@@ -66,7 +67,9 @@ pub(crate) async fn accept(listener: TcpListener, entrance: Entrance, rooms: Rc<
         };
         let (place, left) = rooms.waiting.enter();
         let (rooms, shutdown) = (Rc::clone(&rooms), shutdown.clone());
-        tokio::task::spawn_local(async move {
+        // A number, for addresses are no one's business above debug.
+        let span = tracing::info_span!("peer", id = rooms.waiting.total());
+        let conversation = async move {
             let served = serve(stream, entrance, place, &rooms, shutdown);
             tokio::select! {
                 served = served => if let Err(error) = served {
@@ -74,7 +77,8 @@ pub(crate) async fn accept(listener: TcpListener, entrance: Entrance, rooms: Rc<
                 },
                 Ok(()) = left => tracing::debug!("a silent connection had to go for another"),
             }
-        });
+        };
+        tokio::task::spawn_local(conversation.instrument(span));
     }
 }
 

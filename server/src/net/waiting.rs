@@ -19,6 +19,7 @@ struct Places {
     next: u64,
     waiting: BTreeMap<u64, oneshot::Sender<()>>,
     evicted: u64,
+    total: u64,
 }
 
 /// A connection's place among them, until it is dropped.
@@ -45,13 +46,18 @@ impl Waiting {
             let _ = leave.send(());
         }
         let (leave, left) = oneshot::channel();
+        places.total += 1;
         let turn = places.take_turn(leave);
         (Place { waiting: Rc::clone(self), turn: Cell::new(Some(turn)) }, left)
     }
 
+    /// How many came since start-up.
+    pub(crate) fn total(&self) -> u64 {
+        self.places.borrow().total
+    }
+
     /// How many wait, and how many had to go.
-    #[cfg(test)]
-    fn counts(&self) -> (usize, u64) {
+    pub(crate) fn counts(&self) -> (usize, u64) {
         let places = self.places.borrow();
         (places.waiting.len(), places.evicted)
     }

@@ -6,6 +6,7 @@ use crosspoint_router::control::{Refusal, RefusalKind, StreamMode};
 use crosspoint_router::wire::rtmp::{Chunker, Error, Server, ServerEvent, ServerOutput};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::flow::{self, GOODBYE, READ_BYTES, flow};
 use super::{Player, random};
@@ -50,7 +51,8 @@ pub(crate) async fn play(mut stream: impl Connection, app: &App, tokens: &Tokens
             () = shutdown.requested() => {}
         }
     };
-    let end = flow(stream, Player { session, over: false }, watch, chunker, app.stall(), ended).await;
+    let span = tracing::info_span!("viewer", stream = name);
+    let end = flow(stream, Player { session, over: false }, watch, chunker, app.stall(), ended).instrument(span).await;
     tracing::debug!(%end, "player gone");
 }
 

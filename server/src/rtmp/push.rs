@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::rustls::pki_types::ServerName;
+use tracing::Instrument as _;
 
 use super::back_off::BackOff;
 use super::flow::{End, READ_BYTES, flow};
@@ -50,11 +51,11 @@ enum Failure {
 }
 
 impl Push {
-    /// Pushes what `channel` gives to `target`, over and over.
+    /// Pushes what `channel` gives to `target`, over and over, inside the present span.
     pub(crate) fn start(target: TargetUrl, channel: Rc<Channel>, stall: Duration, shutdown: Shutdown) -> Self {
         let (stop, stopped) = oneshot::channel();
         let view = Rc::<View>::default();
-        tokio::task::spawn_local(Work { target, channel, stall, view: Rc::clone(&view) }.run(stopped, shutdown));
+        tokio::task::spawn_local(Work { target, channel, stall, view: Rc::clone(&view) }.run(stopped, shutdown).in_current_span());
         Self { view, _stop: stop }
     }
 

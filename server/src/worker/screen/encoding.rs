@@ -156,7 +156,12 @@ impl Encoding {
         let encoded = self.prepare(&picture, key, &shared.view).and_then(|()| {
             let encoder = self.encoder.as_mut().expect("just prepared");
             let pts = MediaTime::from(stamp.saturating_duration_since(shared.epoch));
-            encoder.codec.encode(&picture, pts, captured, key, change)
+            let begun = Instant::now();
+            let made = encoder.codec.encode(&picture, pts, captured, key, change)?;
+            if made.work == Work::Encoded {
+                shared.view.encode_time.note(begun.elapsed());
+            }
+            Ok(made)
         });
         (self.half, self.blocks) = (half, blocks);
         let made = encoded?;
@@ -168,6 +173,8 @@ impl Encoding {
             Work::Repeated => &shared.view.repeats,
         };
         counter.fetch_add(1, Relaxed);
+        let bytes: usize = made.packets.iter().map(|packet| packet.data.len()).sum();
+        shared.view.encoded_bytes.fetch_add(bytes as u64, Relaxed);
         Ok(made.packets)
     }
 

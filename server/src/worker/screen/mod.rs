@@ -39,6 +39,7 @@ use crosspoint_router::control::StreamCodec;
 use tokio::sync::mpsc;
 
 use super::Trouble;
+use crate::histogram::Histogram;
 use encoding::Encoding;
 use turn::Turn;
 
@@ -121,6 +122,10 @@ pub(crate) struct ScreenView {
     pub(crate) vp8: AtomicU64,
     /// Pictures in which H.264 got the few places that changed as they are, without the encoder.
     pub(crate) patches: AtomicU64,
+    /// How long an encoder took for a picture.
+    pub(crate) encode_time: Histogram,
+    /// Bytes that encoders made.
+    pub(crate) encoded_bytes: AtomicU64,
     /// Pictures of a screen at rest that H.264 got without the encoder.
     pub(crate) repeats: AtomicU64,
     /// Pictures dropped because the network thread had no room for them.
