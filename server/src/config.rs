@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use crosspoint_ffi::VideoFormat;
 use crosspoint_ffi::av::Preset;
+use crosspoint_router::broadcast::Bitrates;
 use crosspoint_router::rtc::TurnSecret;
 
 mod file;
@@ -114,7 +115,8 @@ pub struct Config {
     /// The bits a second of a stream's picture on average, while it moves; k and M are thousands and millions.
     #[arg(long, env = "CROSSPOINT_BITRATE", value_name = "BITS", default_value = "3M", value_parser = parse_bitrate)]
     pub bitrate: u32,
-    /// The most bits of it in any one second, of H.264: not below --bitrate [default: the same].
+    /// The most bits of it in any one second, of H.264, and all the time for WebRTC viewers that can take them while nobody else watches:
+    /// not below --bitrate [default: the same].
     #[arg(long, env = "CROSSPOINT_MAX_BITRATE", value_name = "BITS", value_parser = parse_bitrate)]
     pub max_bitrate: Option<u32>,
     /// The fewest bits a second, for WebRTC viewers that cannot take more; they get pictures of half the size before they get less.
@@ -279,7 +281,7 @@ impl Cli {
     /// # Errors
     /// When the highest bit rate is below the average, and when a TURN server has no password.
     pub fn checked(self) -> Result<Self, clap::Error> {
-        if self.config.max_bitrate() < self.config.bitrate {
+        if self.config.bitrates().most_bps < self.config.bitrate {
             let message = "--max-bitrate is below --bitrate, and an average is never above its maximum";
             return Err(Self::command().error(ErrorKind::ValueValidation, message));
         }
@@ -299,10 +301,11 @@ impl Cli {
 }
 
 impl Config {
-    /// The most bits of a stream's picture in any one second.
+    /// The bits a second of a stream's picture.
     #[must_use]
-    pub fn max_bitrate(&self) -> u32 {
-        self.max_bitrate.unwrap_or(self.bitrate)
+    pub fn bitrates(&self) -> Bitrates {
+        let usual_bps = self.bitrate;
+        Bitrates { least_bps: self.min_bitrate.min(usual_bps), usual_bps, most_bps: self.max_bitrate.unwrap_or(usual_bps) }
     }
 
     /// Fills what the flags left open from the variables that the desktop sets: `DISPLAY`, `PULSE_SERVER` and `XDG_STATE_HOME`.

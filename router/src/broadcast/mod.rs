@@ -9,4 +9,4 @@ mod hub;
 mod rate;
 
 pub use hub::{Cursor, Hub, HubCommand, HubStats, Limits, Media, Next, Unit};
-pub use rate::{Rates, Rendition, Share};
+pub use rate::{Bitrates, Rates, Rendition, Share};

@@ -13,6 +13,17 @@ pub enum Rendition {
     Half,
 }
 
+/// The bits a second that a picture may have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bitrates {
+    /// The fewest, for who can take no more.
+    pub least_bps: u32,
+    /// As long as it is not known what viewers can take, and for those of whom it never is.
+    pub usual_bps: u32,
+    /// The most, when all can take them.
+    pub most_bps: u32,
+}
+
 /// A viewer's place among those that share.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Share(u64);
@@ -21,15 +32,16 @@ pub struct Share(u64);
 ///
 /// The whole picture goes by the viewer that can take least, but never below half of what the best can take: who cannot follow is moved to
 /// the half-size rendition after a second, alone, and back when it could follow for five. So one viewer costs the others half their rate
-/// for a second at most. Where somebody watches who is not to get fewer bits (over TCP, which holds back what it cannot carry, or a
-/// platform that we push to), the whole picture keeps its full rate, and the others follow or move.
+/// for a second at most. A viewer of whom nothing is known keeps it from more than the usual rate. Where somebody watches who is not to get
+/// fewer bits (over TCP, which holds back what it cannot carry, or a platform that we push to), the whole picture keeps its usual rate, and
+/// the others follow or move.
 ///
 /// ```
-/// use crosspoint_router::broadcast::{Rates, Rendition};
+/// use crosspoint_router::broadcast::{Bitrates, Rates, Rendition};
 ///
 /// # #[expect(clippy::disallowed_methods, reason = "an example's clock")]
 /// let now = std::time::Instant::now();
-/// let mut rates = Rates::new(300_000, 3_000_000);
+/// let mut rates = Rates::new(Bitrates { least_bps: 300_000, usual_bps: 2_500_000, most_bps: 3_000_000 });
 /// let (near, far) = (rates.join(), rates.join());
 /// rates.set_able(near, 2_000_000, now);
 /// assert_eq!(rates.target(Rendition::Whole), 2_000_000);
@@ -41,9 +53,8 @@ pub struct Share(u64);
 /// ```
 #[derive(Debug)]
 pub struct Rates {
-    floor_bps: u32,
-    ceiling_bps: u32,
-    /// Whether the whole picture keeps its full rate.
+    bitrates: Bitrates,
+    /// Whether the whole picture keeps its usual rate.
     fixed: bool,
     viewers: BTreeMap<Share, Viewer>,
     next: u64,
@@ -59,10 +70,11 @@ struct Viewer {
 }
 
 impl Rates {
-    /// Makes the rates of a picture that gets `floor_bps` to `ceiling_bps` bits a second.
+    /// Makes the rates of a picture without viewers. Of rates that contradict each other the usual one holds.
     #[must_use]
-    pub fn new(floor_bps: u32, ceiling_bps: u32) -> Self {
-        Self { floor_bps: floor_bps.min(ceiling_bps), ceiling_bps, fixed: false, viewers: BTreeMap::new(), next: 0 }
+    pub fn new(Bitrates { least_bps, usual_bps, most_bps }: Bitrates) -> Self {
+        let bitrates = Bitrates { least_bps: least_bps.min(usual_bps), usual_bps, most_bps: most_bps.max(usual_bps) };
+        Self { bitrates, fixed: false, viewers: BTreeMap::new(), next: 0 }
     }
 
     /// Lets a viewer in, to the whole picture.
@@ -87,7 +99,7 @@ impl Rates {
         self.handle_timeout(now);
     }
 
-    /// Says whether somebody needs the whole picture at its full rate.
+    /// Says whether somebody needs the whole picture at its usual rate.
     pub fn set_fixed(&mut self, fixed: bool, now: Instant) {
         self.fixed = fixed;
         self.handle_timeout(now);
@@ -126,24 +138,26 @@ impl Rates {
     /// The bits a second that a rendition is to have.
     #[must_use]
     pub fn target(&self, rendition: Rendition) -> u32 {
+        let Bitrates { least_bps, usual_bps, most_bps } = self.bitrates;
         let viewers = self.viewers.values().filter(|viewer| viewer.rendition == rendition);
-        let least = viewers.filter_map(|viewer| viewer.able_bps).min().unwrap_or(self.ceiling_bps);
+        let least = viewers.map(|viewer| viewer.able_bps.unwrap_or(usual_bps)).min().unwrap_or(usual_bps);
         match rendition {
-            Rendition::Whole if self.fixed => self.ceiling_bps,
-            Rendition::Whole => least.clamp(self.whole_least(), self.ceiling_bps),
+            Rendition::Whole if self.fixed => usual_bps,
+            Rendition::Whole => least.clamp(self.whole_least(), most_bps),
             // A quarter of the samples, which look as well with less than half of the bits.
-            Rendition::Half => least.clamp(self.floor_bps / 2, self.ceiling_bps / 2),
+            Rendition::Half => least.clamp(least_bps / 2, most_bps / 2),
         }
     }
 
     /// What a viewer of the whole picture has to be able to take.
     fn whole_least(&self) -> u32 {
+        let Bitrates { least_bps, usual_bps, most_bps } = self.bitrates;
         if self.fixed {
             // It seldom needs all of that.
-            return self.floor_bps.max(self.ceiling_bps / 2);
+            return least_bps.max(usual_bps / 2);
         }
         let best = self.viewers.values().filter_map(|viewer| viewer.able_bps).max().unwrap_or(0);
-        (best / 2).min(self.ceiling_bps / 2).max(self.floor_bps)
+        (best / 2).min(most_bps / 2).max(least_bps)
     }
 }
 
@@ -159,6 +173,8 @@ mod tests {
 
     const FLOOR: u32 = 300_000;
     const CEILING: u32 = 3_000_000;
+    /// Of somebody who left the most as it is: the same.
+    const BITRATES: Bitrates = Bitrates { least_bps: FLOOR, usual_bps: CEILING, most_bps: CEILING };
 
     fn start() -> Instant {
         #[expect(clippy::disallowed_methods, reason = "virtual time has to start somewhere; nothing looks at where")]
@@ -167,7 +183,7 @@ mod tests {
 
     /// Rates of viewers that can take so much, and the targets of both renditions a while later.
     fn settled(able: &[u32], fixed: bool) -> (Vec<Rendition>, u32, u32) {
-        let (mut rates, now) = (Rates::new(FLOOR, CEILING), start());
+        let (mut rates, now) = (Rates::new(BITRATES), start());
         rates.set_fixed(fixed, now);
         let shares: Vec<_> = able.iter().map(|&able| (rates.join(), able)).collect();
         shares.iter().for_each(|&(share, able)| rates.set_able(share, able, now));
@@ -197,8 +213,23 @@ mod tests {
     }
 
     #[test]
+    fn more_than_usual_is_for_viewers_that_all_can_take_it_and_nobody_else_watches() {
+        let (mut rates, now) = (Rates::new(Bitrates { most_bps: 2 * CEILING, ..BITRATES }), start());
+        assert_eq!(rates.target(Whole), CEILING);
+        let (first, second) = (rates.join(), rates.join());
+        rates.set_able(first, 9_000_000, now);
+        assert_eq!(rates.target(Whole), CEILING, "of the second nothing is known");
+        rates.set_able(second, 5_000_000, now);
+        assert_eq!(rates.target(Whole), 5_000_000);
+        rates.leave(second, now);
+        assert_eq!(rates.target(Whole), 2 * CEILING);
+        rates.set_fixed(true, now);
+        assert_eq!(rates.target(Whole), CEILING, "somebody watches over TCP");
+    }
+
+    #[test]
     fn viewer_moves_down_soon_and_back_when_it_could_follow_for_a_while() {
-        let (mut rates, mut now) = (Rates::new(FLOOR, CEILING), start());
+        let (mut rates, mut now) = (Rates::new(BITRATES), start());
         let (best, other) = (rates.join(), rates.join());
         rates.set_able(best, CEILING, now);
         let mut after = |able, millis| {
@@ -218,7 +249,7 @@ mod tests {
 
     #[test]
     fn who_leaves_is_not_waited_for() {
-        let (mut rates, now) = (Rates::new(FLOOR, CEILING), start());
+        let (mut rates, now) = (Rates::new(BITRATES), start());
         let (best, slow) = (rates.join(), rates.join());
         rates.set_able(best, CEILING, now);
         rates.set_able(slow, 1_600_000, now);

@@ -89,6 +89,7 @@ fn way_that_narrows_is_answered_soon() {
     show.world.link = way(1_000_000);
     let at = show.world.now - show.world.start;
     show.run(5);
+    for &(when, bits) in show.world.able.iter().filter(|(when, _)| *when > at) { eprintln!("{:?} {bits}", when - at); }
     let answered = show.world.able.iter().find(|(when, bits)| *when > at && *bits <= 1_000_000).map(|(when, _)| *when - at);
     assert!(answered.is_some_and(|after| after < ms(1_200)), "{answered:?}");
 }

@@ -23,6 +23,7 @@ mod h264;
 mod history;
 mod ice_tcp;
 mod identity;
+mod loss;
 mod offer;
 mod peer;
 mod peers;

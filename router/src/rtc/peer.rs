@@ -12,7 +12,7 @@ use super::offer::parse_candidates;
 use super::publisher::Publisher;
 use super::viewer::Viewer;
 use super::{BadOffer, Clock, Doors, Identity, Offer};
-use crate::broadcast::Unit;
+use crate::broadcast::{Bitrates, Unit};
 
 /// What a peer is here for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -109,14 +109,14 @@ impl Peer {
         Self::negotiate(offer, Publisher::config(), Side::Publisher(Publisher::new(now)), identity, doors, now)
     }
 
-    /// Answers an offer that views, of somebody for whom there are at most `bitrate_bps` bits of pictures a second, and who may want to
-    /// know when they were captured, by `clock`.
+    /// Answers an offer that views, of somebody for whom pictures have these `bitrates`, and who may want to know when they were captured,
+    /// by `clock`.
     ///
     /// # Errors
     /// When the offer receives nothing that we send, or is none that can be answered.
     pub fn viewer(
         offer: Offer,
-        bitrate_bps: u32,
+        bitrates: Bitrates,
         clock: Clock,
         identity: &Identity,
         doors: &Doors,
@@ -125,8 +125,8 @@ impl Peer {
         if !offer.receives_video() && !offer.receives_audio() {
             return Err(BadOffer("the offer receives neither video nor audio".to_owned()));
         }
-        let config = Viewer::config(&offer, bitrate_bps);
-        Self::negotiate(offer, config, Side::Viewer(Viewer::new(bitrate_bps, clock)), identity, doors, now)
+        let config = Viewer::config(&offer, bitrates);
+        Self::negotiate(offer, config, Side::Viewer(Viewer::new(bitrates, clock)), identity, doors, now)
     }
 
     fn negotiate(
@@ -329,6 +329,7 @@ impl Peer {
             }
             (Event::KeyframeRequest(_), Side::Viewer(_)) => Some(PeerOutput::KeyWanted),
             (Event::EgressBitrateEstimate(estimate), Side::Viewer(viewer)) => viewer.handle_estimate(&estimate, now).map(PeerOutput::Able),
+            (Event::MediaEgressStats(stats), Side::Viewer(viewer)) => viewer.handle_loss(&stats, now).map(PeerOutput::Able),
             (Event::PeerStats(stats), Side::Viewer(viewer)) => viewer.handle_stats(&mut self.rtc, &stats, now).map(PeerOutput::Able),
             _ => None,
         }

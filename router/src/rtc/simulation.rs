@@ -13,6 +13,7 @@ use str0m::rtp::Extension;
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
 use super::{Clock, Doors, Identity, Offer, Peer, PeerId, PeerOutput, Peers, PeersLimits, Role};
+use crate::broadcast::Bitrates;
 
 pub(super) fn epoch() -> Instant {
     static EPOCH: LazyLock<Instant> = LazyLock::new(|| {
@@ -46,6 +47,7 @@ pub(super) struct Link {
 
 /// What there is for a viewer.
 pub(super) const BITRATE_BPS: u32 = 3_000_000;
+pub(super) const BITRATES: Bitrates = Bitrates { least_bps: 300_000, usual_bps: BITRATE_BPS, most_bps: BITRATE_BPS };
 
 /// What waits before a narrow link, at most: the rest is lost.
 const QUEUE: Duration = Duration::from_millis(300);
@@ -119,7 +121,7 @@ impl World {
         let offer = Offer::parse(&edit(offer.to_sdp_string())).expect("an offer");
         let negotiated = match role {
             Role::Publisher => Peer::publisher(offer, &identity, &doors(), now),
-            Role::Viewer => Peer::viewer(offer, BITRATE_BPS, clock(), &identity, &doors(), now),
+            Role::Viewer => Peer::viewer(offer, BITRATES, clock(), &identity, &doors(), now),
         };
         let mut peers = Peers::new(PeersLimits::default());
         let (id, answer) = peers.insert(negotiated.expect("can be answered")).expect("room");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crosspoint_ffi::{Codec, MediaTime};
 use str0m::media::MediaKind::{Audio, Video};
 
-use super::simulation::{BITRATE_BPS, CLIENT, Link, World, clock, doors, epoch, offer};
+use super::simulation::{BITRATES, CLIENT, Link, World, clock, doors, epoch, offer};
 use super::{BadOffer, Identity, Offer, Peer, PeerOutput, Peers, PeersLimits, Protocol, Role, packetize, packetize_vp8};
 use crate::broadcast::{Media, Unit};
 
@@ -233,7 +233,7 @@ fn house_is_full_at_its_limits() {
     let mut peers = Peers::new(PeersLimits { peers: 10, connecting: 3 });
     let negotiate = || {
         let (_, offer, ..) = offer(&[Video], Role::Viewer, now);
-        Peer::viewer(Offer::parse(&offer.to_sdp_string()).unwrap(), BITRATE_BPS, clock(), &identity, &doors(), now).unwrap()
+        Peer::viewer(Offer::parse(&offer.to_sdp_string()).unwrap(), BITRATES, clock(), &identity, &doors(), now).unwrap()
     };
     for _ in 0..3 {
         peers.insert(negotiate()).unwrap();
@@ -310,7 +310,7 @@ fn answer(sdp: &str, identity: &Identity) -> bool {
         let Ok(offer) = Offer::parse(sdp) else { continue };
         any |= match role {
             Role::Publisher => Peer::publisher(offer, identity, &doors(), epoch()),
-            Role::Viewer => Peer::viewer(offer, BITRATE_BPS, clock(), identity, &doors(), epoch()),
+            Role::Viewer => Peer::viewer(offer, BITRATES, clock(), identity, &doors(), epoch()),
         }
         .is_ok();
     }
@@ -373,7 +373,7 @@ fn offers_that_do_not_fit_the_call_are_refused() {
     let now = epoch();
     let sdp = |role| Offer::parse(&offer(&[Video], role, now).1.to_sdp_string()).unwrap();
     assert!(Peer::publisher(sdp(Role::Viewer), &identity, &doors(), now).is_err());
-    assert!(Peer::viewer(sdp(Role::Publisher), BITRATE_BPS, clock(), &identity, &doors(), now).is_err());
+    assert!(Peer::viewer(sdp(Role::Publisher), BITRATES, clock(), &identity, &doors(), now).is_err());
 }
 
 #[test]
@@ -394,7 +394,7 @@ fn answer_vp9(kinds: &[str0m::media::MediaKind]) -> Result<String, BadOffer> {
     }
     let (offer, pending) = api.apply().unwrap();
     let offer = Offer::parse(&offer.to_sdp_string())?;
-    let answer = Peer::viewer(offer, BITRATE_BPS, clock(), &Identity::generate().unwrap(), &doors(), now)?.answer;
+    let answer = Peer::viewer(offer, BITRATES, clock(), &Identity::generate().unwrap(), &doors(), now)?.answer;
     let parsed = str0m::change::SdpAnswer::from_sdp_string(&answer).unwrap();
     client.sdp_api().accept_answer(pending, parsed).unwrap();
     Ok(answer)

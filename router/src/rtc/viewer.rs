@@ -7,13 +7,14 @@ use str0m::bwe::{Bitrate, BweKind};
 use str0m::format::{Codec, CodecSpec};
 use str0m::media::{MediaAdded, MediaKind, MediaTime as RtpTime, Mid, Pt};
 use str0m::rtp::{AbsCaptureTime, Extension, ExtensionMap, ExtensionValues, RtpWrite};
-use str0m::stats::PeerStats;
+use str0m::stats::{MediaEgressStats, PeerStats};
 use str0m::{Input, Rtc, RtcConfig};
 
 use super::allowance::Allowance;
 use super::history::History;
+use super::loss::Loss;
 use super::{Clock, Offer, Payload};
-use crate::broadcast::{Media, Unit};
+use crate::broadcast::{Bitrates, Media, Unit};
 
 /// The tracks that a viewer receives: one of pictures, one of sound.
 ///
@@ -23,8 +24,8 @@ use crate::broadcast::{Media, Unit};
 pub(super) struct Viewer {
     video: Option<Track>,
     audio: Option<Track>,
-    /// The most bits a second that there are for it.
-    bitrate_bps: u32,
+    /// The bits a second that there are for it.
+    bitrates: Bitrates,
     clock: Clock,
     history: History,
     allowance: Allowance,
@@ -41,6 +42,9 @@ pub(super) struct Viewer {
     doubted: Option<Instant>,
     /// Whether we estimate what its way carries.
     estimating: bool,
+    /// What it said last that it can take itself.
+    said_bps: Option<u64>,
+    loss: Loss,
     /// When the way was last probed; nothing while nothing is sent.
     probed: Option<Instant>,
 }
@@ -94,14 +98,14 @@ impl Offered {
 }
 
 impl Viewer {
-    /// A viewer for which there are at most so many bits a second of pictures.
-    pub(super) fn new(bitrate_bps: u32, clock: Clock) -> Self {
+    /// A viewer for which pictures have so many bits a second.
+    pub(super) fn new(bitrates: Bitrates, clock: Clock) -> Self {
         Self {
             video: None,
             audio: None,
-            bitrate_bps,
+            bitrates,
             clock,
-            history: History::new(bitrate_bps),
+            history: History::new(bitrates.most_bps),
             allowance: Allowance::default(),
             waiting: VecDeque::new(),
             gate: None,
@@ -110,12 +114,14 @@ impl Viewer {
             offered: [Offered::over(LATELY), Offered::over(LONGER)],
             doubted: None,
             estimating: false,
+            said_bps: None,
+            loss: Loss::new(bitrates.most_bps),
             probed: None,
         }
     }
 
     /// What we send to a viewer that made this offer.
-    pub(super) fn config(offer: &Offer, bitrate_bps: u32) -> RtcConfig {
+    pub(super) fn config(offer: &Offer, bitrates: Bitrates) -> RtcConfig {
         let mut extensions = ExtensionMap::empty();
         // Numbers are the offer's in the end.
         extensions.set(4, Extension::RtpMid);
@@ -135,7 +141,7 @@ impl Viewer {
             .set_rtcp_report_interval_video(REPORT_EVERY);
         if is_told {
             // Most ways carry it all; one that does not says so in a round trip or two.
-            config.set_stats_interval(Some(ESTIMATE_EVERY)).enable_bwe(Some(Bitrate::bps(u64::from(bitrate_bps))))
+            config.set_stats_interval(Some(ESTIMATE_EVERY)).enable_bwe(Some(Bitrate::bps(u64::from(bitrates.usual_bps))))
         } else {
             config.set_stats_interval(Some(ROUND_TRIP_EVERY))
         }
@@ -172,7 +178,10 @@ impl Viewer {
     /// Takes an estimate of what the way carries; says what there is of it for pictures, if that is news.
     pub(super) fn handle_estimate(&mut self, estimate: &BweKind, now: Instant) -> Option<u32> {
         match estimate {
-            BweKind::Remb { estimate, .. } => self.take_estimate(*estimate, now, DOUBT),
+            BweKind::Remb { estimate, .. } => {
+                self.said_bps = Some(estimate.as_u64());
+                self.take_estimate(estimate.as_u64().min(self.loss.rate_bps()), now, DOUBT)
+            }
             // Its value is the mean of seconds: too late to be of use when the way has become narrow.
             BweKind::Twcc { can_probe, .. } => {
                 self.estimating = *can_probe;
@@ -189,18 +198,28 @@ impl Viewer {
         if round_trip.is_some_and(|round_trip| self.history.handle_round_trip(round_trip)) {
             self.keep(rtc);
         }
-        stats.bwe_tx.filter(|_| self.estimating).and_then(|estimate| self.take_estimate(estimate, now, Duration::ZERO))
+        stats.bwe_tx.filter(|_| self.estimating).and_then(|estimate| self.take_estimate(estimate.as_u64(), now, Duration::ZERO))
+    }
+
+    /// Takes what was lost of a track; says what there is for pictures, if that is news. It is all there is to know of a viewer that neither
+    /// says when packets arrived nor what it can take.
+    pub(super) fn handle_loss(&mut self, stats: &MediaEgressStats, now: Instant) -> Option<u32> {
+        let is_video = self.video.as_ref().is_some_and(|video| video.mid == stats.mid);
+        let lost = stats.loss.filter(|_| is_video && !self.estimating)?;
+        if !self.loss.handle_report(lost, self.offered[0].rate_bps(now)) {
+            return None;
+        }
+        self.take_estimate(self.said_bps.unwrap_or(u64::MAX).min(self.loss.rate_bps()), now, Duration::ZERO)
     }
 
     /// One that falls is taken when it has been there for some time.
-    fn take_estimate(&mut self, estimate: Bitrate, now: Instant, some_time: Duration) -> Option<u32> {
-        let bits = estimate.as_u64();
+    fn take_estimate(&mut self, bits: u64, now: Instant, some_time: Duration) -> Option<u32> {
         let sound = if self.audio.is_some() { SOUND_BPS } else { 0 };
         // RTP's headers, and what has to be sent again.
         let pictures = (bits / 16 * 15).saturating_sub(sound).max(LEAST_BPS);
         let pictures = u32::try_from(pictures).unwrap_or(u32::MAX);
         let before = self.allowance.rate_bps();
-        let falls = pictures < before.unwrap_or(self.bitrate_bps);
+        let falls = pictures < before.unwrap_or(self.bitrates.usual_bps);
         if falls && !self.is_tried(pictures, now) {
             self.doubted = None;
             return None;
@@ -213,7 +232,7 @@ impl Viewer {
         let pictures = before.map_or(pictures, |before| pictures.max(before / 4 * 3));
         self.allowance.set_rate(pictures, now);
         // More than there is, is as good as more still; less than a fiftieth is no news.
-        let told = pictures.min(self.bitrate_bps / 4 * 5);
+        let told = pictures.min(self.bitrates.most_bps / 4 * 5);
         let is_news = self.told_bps.is_none_or(|before| before.abs_diff(told) > before / 50);
         is_news.then(|| *self.told_bps.insert(told))
     }
@@ -222,7 +241,7 @@ impl Viewer {
     /// screen that stands still a viewer sees little, and thinks that little more would fit.
     fn is_tried(&self, estimate_bps: u32, now: Instant) -> bool {
         let [lately, longer] = [0, 1].map(|nth| self.offered[nth].rate_bps(now));
-        let allowed = f64::from(self.told_bps.unwrap_or(self.bitrate_bps).min(self.bitrate_bps));
+        let allowed = f64::from(self.told_bps.unwrap_or(self.bitrates.usual_bps).min(self.bitrates.most_bps));
         longer > allowed * 0.6 || lately.min(longer) * 0.8 > f64::from(estimate_bps)
     }
 
@@ -231,11 +250,9 @@ impl Viewer {
         match unit.media {
             Media::Audio => {
                 let Some(track) = &mut self.audio else { return false };
-                let rtp_time = track.time(unit);
-                for payload in unit.payloads.iter() {
-                    let packet = Waiting { payload: Payload::clone(payload), rtp_time, at, first: true, marker: false };
-                    track.send(rtc, packet, captured(self.clock, at));
-                }
+                let (rtp_time, clock) = (track.time(unit), self.clock);
+                let packet = |payload| Waiting { payload: Payload::clone(payload), rtp_time, at, first: true, marker: false };
+                track.send(rtc, unit.payloads.iter().map(|payload| (packet(payload), captured(clock, at))));
             }
             Media::Video => {
                 let Some(track) = &mut self.video else { return false };
@@ -286,19 +303,22 @@ impl Viewer {
     /// Sends what may go.
     fn release(&mut self, rtc: &mut Rtc, now: Instant) {
         let Some(track) = &mut self.video else { return };
-        let has_sound = self.audio.is_some();
+        // A viewer is to show pictures when it has them, not to keep some in hand for a jitter that may come. One that hears sound
+        // beside them is not told so: Chromium would show them at once whatever the sound does, which takes it some 70 ms more, and
+        // be out of sync.
+        let most = self.audio.is_none().then_some(RtpTime::ZERO);
+        let clock = self.clock;
         while !self.waiting.is_empty() && self.gate.is_none_or(|gate| gate <= now) {
-            let mut bytes = 0;
-            for packet in self.waiting.drain(..self.waiting.len().min(BURST_PACKETS)) {
-                bytes += packet.payload.len();
-                // One packet is enough, and the others stay of one size.
-                let extensions = if packet.first { captured(self.clock, packet.at) } else { ExtensionValues::default() };
-                // A viewer is to show pictures when it has them, not to keep some in hand for a jitter that may come. One that hears sound
-                // beside them is not told so: Chromium would show them at once whatever the sound does, which takes it some 70 ms more, and
-                // be out of sync.
-                let most = (!has_sound).then_some(RtpTime::ZERO);
-                track.send(rtc, packet, ExtensionValues { play_delay_min: most, play_delay_max: most, ..extensions });
-            }
+            let burst = self.waiting.len().min(BURST_PACKETS);
+            let bytes: usize = self.waiting.iter().take(burst).map(|packet| packet.payload.len()).sum();
+            track.send(
+                rtc,
+                self.waiting.drain(..burst).map(|packet| {
+                    // One packet is enough, and the others stay of one size.
+                    let extensions = if packet.first { captured(clock, packet.at) } else { ExtensionValues::default() };
+                    (packet, ExtensionValues { play_delay_min: most, play_delay_max: most, ..extensions })
+                }),
+            );
             let pause = |rate_bps| Duration::from_secs_f64(bytes as f64 * 8.0 / (f64::from(rate_bps) * SPREAD));
             self.gate = self.allowance.rate_bps().map(|rate_bps| now + pause(rate_bps));
         }
@@ -308,7 +328,7 @@ impl Viewer {
     /// want more than before. By itself it would only after 15 s, or when much less is sent than it thinks possible.
     fn probe(&mut self, rtc: &mut Rtc, now: Instant) {
         let probed = self.probed.is_some_and(|at| now < at + PROBE_EVERY);
-        let wanted = u64::from(self.bitrate_bps) * 5 / 4 + SOUND_BPS;
+        let wanted = u64::from(self.bitrates.most_bps) * 5 / 4 + SOUND_BPS;
         if !probed {
             rtc.bwe().set_bitrate(Bitrate::ZERO, Bitrate::bps(wanted - 1));
             // It takes note only as time passes.
@@ -348,17 +368,19 @@ impl Track {
         unit.time.to_ticks(self.rate) as u32
     }
 
-    fn send(&mut self, rtc: &mut Rtc, packet: Waiting, extensions: ExtensionValues) {
+    /// Hands over packets, each with its extensions.
+    fn send(&mut self, rtc: &mut Rtc, packets: impl Iterator<Item = (Waiting, ExtensionValues)>) {
         let mut api = rtc.direct_api();
         let Some(stream) = api.stream_tx_by_mid(self.mid, None) else { return };
-        let Waiting { payload, rtp_time, at, marker, .. } = packet;
         // The pacer would send packets one by one, each in its time; bursts are ours.
         stream.set_unpaced(true);
         // What the viewer has shown before it comes again is of use for pictures alone.
         let is_video = self.rate == VIDEO_RATE;
-        let packet = RtpWrite::new(self.payload_type, self.next.into(), rtp_time, at, payload);
-        stream.write_rtp(packet.marker(marker).nackable(is_video).ext_vals(extensions));
-        self.next += 1;
+        for (Waiting { payload, rtp_time, at, marker, .. }, extensions) in packets {
+            let packet = RtpWrite::new(self.payload_type, self.next.into(), rtp_time, at, payload);
+            stream.write_rtp(packet.marker(marker).nackable(is_video).ext_vals(extensions));
+            self.next += 1;
+        }
     }
 }
 

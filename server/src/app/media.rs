@@ -62,12 +62,7 @@ impl Media {
         } else {
             None
         };
-        let tuning = ScreenTuning {
-            bitrate_bps: config.bitrate,
-            min_bitrate_bps: config.min_bitrate.min(config.bitrate),
-            max_bitrate_bps: config.max_bitrate(),
-            preset: config.preset.into(),
-        };
+        let tuning = ScreenTuning { bitrates: config.bitrates(), preset: config.preset.into() };
         let broadcast = Broadcast::new(config.display.clone(), tuning, sound.clone(), epoch);
         let feed = Rc::new(Feed::new(jobs.clone(), config.canvas));
         let outlet = Outlet::new(jobs, Rc::clone(&feed));

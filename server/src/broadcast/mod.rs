@@ -90,7 +90,7 @@ impl Broadcast {
     pub(crate) fn seat(&self, key: PicturesKey) -> Seat {
         let mut sharings = self.sharings.borrow_mut();
         let sharing = sharings.entry(PicturesKey { rendition: Rendition::Whole, ..key }).or_insert_with_key(|&whole| {
-            let rates = Rates::new(self.tuning.min_bitrate_bps, self.tuning.bitrate_bps);
+            let rates = Rates::new(self.tuning.bitrates);
             let half = PicturesKey { rendition: Rendition::Half, ..whole };
             Rc::new(Sharing::new(rates, self.pictures(whole), self.pictures(half)))
         });

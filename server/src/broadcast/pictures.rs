@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use crosspoint_router::broadcast::Rendition;
+use crosspoint_router::broadcast::{Bitrates, Rendition};
 use tokio::sync::mpsc;
 
 use super::{Channel, Packing};
@@ -42,7 +42,7 @@ const QUEUE: usize = 64;
 
 impl Pictures {
     pub(super) fn new(key: PicturesKey, tuning: ScreenTuning, screen: Rc<Screen>) -> Self {
-        let bitrate_bps = tuning.bitrate_bps;
+        let bitrate_bps = tuning.bitrates.usual_bps;
         let running = Running { encode: None, bitrate_bps, able_bps: bitrate_bps, channels: Vec::new() };
         Self { key, tuning, screen, running: RefCell::new(running) }
     }
@@ -54,14 +54,14 @@ impl Pictures {
         running.channels.push((Rc::downgrade(channel), refresh));
         if running.encode.is_none() {
             let (sender, mut packets) = mpsc::channel(QUEUE);
-            running.bitrate_bps = running.wanted_bps(self.tuning.bitrate_bps);
+            running.bitrate_bps = running.wanted_bps(self.tuning.bitrates);
             let settings = EncodeSettings {
                 frame_rate: self.key.frame_rate,
                 codec: self.key.codec,
                 rendition: self.key.rendition,
-                bitrate_bps: self.tuning.bitrate_bps,
+                bitrate_bps: self.tuning.bitrates.usual_bps,
                 first_bitrate_bps: running.bitrate_bps,
-                max_bitrate_bps: self.tuning.max_bitrate_bps,
+                max_bitrate_bps: self.tuning.bitrates.most_bps,
                 preset: self.tuning.preset,
             };
             running.encode = Some(self.screen.encode(settings, sender));
@@ -78,7 +78,7 @@ impl Pictures {
         }
         running.refresh();
         running.want_key();
-        running.tell_bitrate(self.tuning.bitrate_bps);
+        running.tell_bitrate(self.tuning.bitrates);
     }
 
     /// Gives `channel` nothing more.
@@ -89,7 +89,7 @@ impl Pictures {
             running.encode = None;
         }
         running.refresh();
-        running.tell_bitrate(self.tuning.bitrate_bps);
+        running.tell_bitrate(self.tuning.bitrates);
     }
 
     pub(super) fn codec(&self) -> ScreenCodec {
@@ -112,7 +112,7 @@ impl Pictures {
     pub(super) fn set_able(&self, able_bps: u32) {
         let mut running = self.running.borrow_mut();
         running.able_bps = able_bps;
-        running.tell_bitrate(self.tuning.bitrate_bps);
+        running.tell_bitrate(self.tuning.bitrates);
     }
 
     /// Whether somebody watches who is not to get fewer bits: TCP holds back what a viewer cannot take, and platforms want what they were
@@ -152,14 +152,15 @@ impl Running {
         self.channels.iter().filter_map(|(channel, _)| channel.upgrade()).any(|channel| channel.packing() != Packing::Rtp)
     }
 
-    fn wanted_bps(&self, most_bps: u32) -> u32 {
-        if self.is_fixed() { most_bps } else { self.able_bps.min(most_bps) }
+    fn wanted_bps(&self, Bitrates { usual_bps, most_bps, .. }: Bitrates) -> u32 {
+        if self.is_fixed() { usual_bps } else { self.able_bps.min(most_bps) }
     }
 
     /// Has the encoder make what is wanted, when that is another rate by more than estimates waver.
-    fn tell_bitrate(&mut self, most_bps: u32) {
-        let wanted = self.wanted_bps(most_bps);
-        let is_same = wanted.abs_diff(self.bitrate_bps) < self.bitrate_bps / 20 && wanted != most_bps;
+    fn tell_bitrate(&mut self, bitrates: Bitrates) {
+        let wanted = self.wanted_bps(bitrates);
+        let is_waver = wanted != bitrates.usual_bps && wanted != bitrates.most_bps;
+        let is_same = wanted.abs_diff(self.bitrate_bps) < self.bitrate_bps / 20 && is_waver;
         if let Some(encode) = self.encode.as_ref().filter(|_| !is_same && wanted != self.bitrate_bps) {
             encode.set_bitrate(wanted);
             self.bitrate_bps = wanted;

@@ -67,7 +67,8 @@ impl Seat {
 
     /// Waits until that may be another one.
     pub(crate) async fn judged(&mut self) {
-        let due = self.sharing.rates.borrow().poll_deadline();
+        // Known since the last judgement: it is asked for each viewer and frame, and looking through all of them would be for each of them.
+        let due = self.sharing.due.get();
         let timer = async {
             match due {
                 Some(due) => sleep_until(due.into()).await,

@@ -14,7 +14,7 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use crosspoint_ffi::{Codec, Packet};
-use crosspoint_router::broadcast::Unit;
+use crosspoint_router::broadcast::{Bitrates, Unit};
 use crosspoint_router::control::{Refusal, RefusalKind};
 use crosspoint_router::rtc::{Clock, Datagram, Full, Identity, Offer, Peer, PeerId, PeerOutput, Peers, PeersLimits, Protocol, Role, frame};
 use tokio::sync::{Notify, mpsc};
@@ -33,7 +33,7 @@ struct Inner {
     identity: Identity,
     front: Front,
     /// What there is for a viewer's pictures.
-    bitrate_bps: u32,
+    bitrates: Bitrates,
     clock: Clock,
     udp: Option<Udp>,
     peers: RefCell<Peers>,
@@ -99,7 +99,7 @@ impl Rtc {
         Ok(Self(Rc::new(Inner {
             identity,
             front: Front { listen, udp_port, advertise: config.advertise.clone() },
-            bitrate_bps: config.bitrate,
+            bitrates: config.bitrates(),
             clock: Clock { at: Instant::now(), time_of_day: SystemTime::now() },
             udp,
             peers: RefCell::new(Peers::new(PeersLimits::default())),
@@ -155,7 +155,7 @@ impl Rtc {
         let (doors, now) = (self.0.front.doors(host), Instant::now());
         let negotiated = match role {
             Role::Publisher => Peer::publisher(offer, &self.0.identity, &doors, now),
-            Role::Viewer => Peer::viewer(offer, self.0.bitrate_bps, self.0.clock, &self.0.identity, &doors, now),
+            Role::Viewer => Peer::viewer(offer, self.0.bitrates, self.0.clock, &self.0.identity, &doors, now),
         }
         .map_err(|error| Refusal::new(RefusalKind::Bad, format!("sdp: {error}")))?;
         let (id, sdp) = self.0.peers.borrow_mut().insert(negotiated).map_err(full)?;

@@ -140,10 +140,10 @@ impl H264Encoder {
         self.rate.is_cut() || self.quantizer.is_some_and(|quantizer| f64::from(quantizer) > FINEST + COARSER)
     }
 
-    /// Changes the bitrate from the next picture on. One below that of the settings is the most, too: somebody's line takes no more.
+    /// Changes the bitrate from the next picture on. Another than that of the settings is the most, too: somebody's line takes no more.
     pub fn set_bitrate(&mut self, bitrate_bps: u32) {
-        let is_lowered = bitrate_bps < self.settings.bitrate_bps;
-        let max_bitrate_bps = if is_lowered { bitrate_bps } else { self.settings.max_bitrate_bps.max(bitrate_bps) };
+        let is_usual = bitrate_bps == self.settings.bitrate_bps;
+        let max_bitrate_bps = if is_usual { self.settings.max_bitrate_bps } else { bitrate_bps };
         set_bitrate(&mut self.encoding.context, bitrate_bps, max_bitrate_bps);
         self.rate.set_bitrate(bitrate_bps, max_bitrate_bps);
     }

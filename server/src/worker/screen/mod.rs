@@ -34,7 +34,7 @@ use std::time::Instant;
 use crosspoint_ffi::av::Preset;
 use crosspoint_ffi::fd::Wake;
 use crosspoint_ffi::{Error, Packet, Remedy, Result};
-use crosspoint_router::broadcast::Rendition;
+use crosspoint_router::broadcast::{Bitrates, Rendition};
 use crosspoint_router::control::StreamCodec;
 use tokio::sync::mpsc;
 
@@ -54,12 +54,8 @@ pub(crate) struct Screen {
 /// What the screen's encodings have in common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScreenTuning {
-    /// The bits a second that an encoder aims for.
-    pub(crate) bitrate_bps: u32,
-    /// The most of them in any one second, of H.264.
-    pub(crate) max_bitrate_bps: u32,
-    /// The fewest that it is brought down to for viewers that can take no more.
-    pub(crate) min_bitrate_bps: u32,
+    /// The bits a second that an encoder aims for, and the most of them, of H.264, in any one second.
+    pub(crate) bitrates: Bitrates,
     /// The work that H.264 puts into a picture.
     pub(crate) preset: Preset,
 }
