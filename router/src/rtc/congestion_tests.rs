@@ -53,6 +53,12 @@ impl Show {
     }
 }
 
+/// The offer of a viewer that does not say when packets arrived.
+fn plain(sdp: String) -> String {
+    let kept = |line: &&str| !line.contains("transport-wide-cc") && !line.contains("transport-cc");
+    sdp.lines().filter(kept).map(|line| format!("{line}\r\n")).collect()
+}
+
 /// A way that carries so much.
 fn way(bits_per_second: u64) -> Link {
     Link { delay: ms(25), bits_per_second: Some(bits_per_second), ..Link::GOOD }
@@ -89,9 +95,9 @@ fn way_that_narrows_is_answered_soon() {
     show.world.link = way(1_000_000);
     let at = show.world.now - show.world.start;
     show.run(5);
-    for &(when, bits) in show.world.able.iter().filter(|(when, _)| *when > at) { eprintln!("{:?} {bits}", when - at); }
     let answered = show.world.able.iter().find(|(when, bits)| *when > at && *bits <= 1_000_000).map(|(when, _)| *when - at);
-    assert!(answered.is_some_and(|after| after < ms(1_200)), "{answered:?}");
+    // Two round trips: the queue that has formed meanwhile makes one last 350 ms.
+    assert!(answered.is_some_and(|after| after < ms(700)), "{answered:?}");
 }
 
 #[test]
@@ -112,9 +118,7 @@ fn sound_survives_where_pictures_starve() {
 
 #[test]
 fn viewer_that_only_says_what_it_can_take_is_believed() {
-    let plain = |line: &&str| !line.contains("transport-wide-cc") && !line.contains("transport-cc");
-    let strip = |sdp: String| sdp.lines().filter(plain).map(|line| format!("{line}\r\n")).collect();
-    let world = World::offered(&[Audio, Video], Role::Viewer, Link::GOOD, strip);
+    let world = World::offered(&[Audio, Video], Role::Viewer, Link::GOOD, plain);
     assert!(world.answer.contains("abs-send-time") && !world.answer.contains("transport-wide-cc"), "{}", world.answer);
     let mut show = Show::of(world, None);
     show.run(10);
@@ -128,11 +132,22 @@ fn viewer_that_only_says_what_it_can_take_is_believed() {
 }
 
 #[test]
+fn viewer_that_says_nothing_is_sent_what_gets_there() {
+    let mut show = Show::of(World::offered(&[Audio, Video], Role::Viewer, way(1_500_000), plain), None);
+    show.run(20);
+    let seen: Vec<u32> = show.world.able.iter().filter(|(at, _)| *at > ms(5_000)).map(|&(_, bits)| bits).collect();
+    // A tenth more than the way carries is not lost yet, with its queue.
+    assert!(!seen.is_empty() && seen.iter().all(|bits| (400_000..=2_000_000).contains(bits)), "{seen:?}");
+    assert!(show.got(H264) > 400, "{} of 600 pictures", show.got(H264));
+    show.world.link = way(20_000_000);
+    show.run(30);
+    assert!(show.able() >= BITRATE_BPS, "{}", show.able());
+}
+
+#[test]
 fn viewer_that_saw_little_is_not_believed_that_little_fits() {
-    let plain = |line: &&str| !line.contains("transport-wide-cc") && !line.contains("transport-cc");
-    let strip = |sdp: String| sdp.lines().filter(plain).map(|line| format!("{line}\r\n")).collect();
     // A still screen: a tenth of what there is, and key frames.
-    let mut show = Show::of(World::offered(&[Audio, Video], Role::Viewer, Link::GOOD, strip), Some(BITRATE_BPS / 10));
+    let mut show = Show::of(World::offered(&[Audio, Video], Role::Viewer, Link::GOOD, plain), Some(BITRATE_BPS / 10));
     show.run(10);
     let mut say = |limit_bps| {
         for _ in 0..5 {
@@ -183,11 +198,9 @@ fn viewer_that_is_shown_nothing_costs_little() {
 
 #[test]
 fn viewer_of_a_caret_costs_little_more_and_gets_what_it_misses() {
-    let plain = |line: &&str| !line.contains("transport-wide-cc") && !line.contains("transport-cc");
-    let strip = |sdp: String| sdp.lines().filter(plain).map(|line| format!("{line}\r\n")).collect();
     let worlds = [
         ("estimated", World::new(&[Video], Role::Viewer, Link { lost: 100, ..Link::GOOD })),
-        ("not", World::offered(&[Video], Role::Viewer, Link { lost: 100, ..Link::GOOD }, strip)),
+        ("not", World::offered(&[Video], Role::Viewer, Link { lost: 100, ..Link::GOOD }, plain)),
     ];
     for (which, world) in worlds {
         let mut show = Show::of(world, None);

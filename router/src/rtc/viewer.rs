@@ -13,6 +13,8 @@ use str0m::{Input, Rtc, RtcConfig};
 use super::allowance::Allowance;
 use super::history::History;
 use super::loss::Loss;
+use super::offered::Offered;
+use super::queue::Queue;
 use super::{Clock, Offer, Payload};
 use crate::broadcast::{Bitrates, Media, Unit};
 
@@ -45,6 +47,9 @@ pub(super) struct Viewer {
     /// What it said last that it can take itself.
     said_bps: Option<u64>,
     loss: Loss,
+    queue: Queue,
+    /// What was sent of pictures just now.
+    sent: Offered,
     /// When the way was last probed; nothing while nothing is sent.
     probed: Option<Instant>,
 }
@@ -69,34 +74,6 @@ struct Waiting {
     marker: bool,
 }
 
-/// A rate, of which the past counts ever less.
-#[derive(Debug)]
-struct Offered {
-    over: Duration,
-    bits: f64,
-    at: Option<Instant>,
-}
-
-impl Offered {
-    fn over(over: Duration) -> Self {
-        Self { over, bits: 0.0, at: None }
-    }
-
-    fn add(&mut self, bytes: usize, now: Instant) {
-        self.bits = self.left(now) + bytes as f64 * 8.0;
-        self.at = Some(now);
-    }
-
-    fn rate_bps(&self, now: Instant) -> f64 {
-        self.left(now) / self.over.as_secs_f64()
-    }
-
-    fn left(&self, now: Instant) -> f64 {
-        let age = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        self.bits * (-age.div_duration_f64(self.over)).exp()
-    }
-}
-
 impl Viewer {
     /// A viewer for which pictures have so many bits a second.
     pub(super) fn new(bitrates: Bitrates, clock: Clock) -> Self {
@@ -116,6 +93,8 @@ impl Viewer {
             estimating: false,
             said_bps: None,
             loss: Loss::new(bitrates.most_bps),
+            queue: Queue::default(),
+            sent: Offered::over(JUST_NOW),
             probed: None,
         }
     }
@@ -180,7 +159,7 @@ impl Viewer {
         match estimate {
             BweKind::Remb { estimate, .. } => {
                 self.said_bps = Some(estimate.as_u64());
-                self.take_estimate(estimate.as_u64().min(self.loss.rate_bps()), now, DOUBT)
+                self.take_estimate(estimate.as_u64().min(self.loss.rate_bps()), now, DOUBT, KEEPS)
             }
             // Its value is the mean of seconds: too late to be of use when the way has become narrow.
             BweKind::Twcc { can_probe, .. } => {
@@ -198,7 +177,13 @@ impl Viewer {
         if round_trip.is_some_and(|round_trip| self.history.handle_round_trip(round_trip)) {
             self.keep(rtc);
         }
-        stats.bwe_tx.filter(|_| self.estimating).and_then(|estimate| self.take_estimate(estimate.as_u64(), now, Duration::ZERO))
+        let estimate = stats.bwe_tx.filter(|_| self.estimating)?.as_u64();
+        let sent_bps = self.sent.rate_bps(now);
+        let carried = stats.rtt.and_then(|round_trip| self.queue.handle_round_trip(round_trip, sent_bps, now));
+        match carried {
+            Some(carried) if carried < estimate => self.take_estimate(carried, now, Duration::ZERO, QUEUE_KEEPS),
+            Some(_) | None => self.take_estimate(estimate, now, Duration::ZERO, KEEPS),
+        }
     }
 
     /// Takes what was lost of a track; says what there is for pictures, if that is news. It is all there is to know of a viewer that neither
@@ -209,11 +194,11 @@ impl Viewer {
         if !self.loss.handle_report(lost, self.offered[0].rate_bps(now)) {
             return None;
         }
-        self.take_estimate(self.said_bps.unwrap_or(u64::MAX).min(self.loss.rate_bps()), now, Duration::ZERO)
+        self.take_estimate(self.said_bps.unwrap_or(u64::MAX).min(self.loss.rate_bps()), now, Duration::ZERO, KEEPS)
     }
 
-    /// One that falls is taken when it has been there for some time.
-    fn take_estimate(&mut self, bits: u64, now: Instant, some_time: Duration) -> Option<u32> {
+    /// One that falls is taken when it has been there for some time, and of the rate before so many quarters are kept.
+    fn take_estimate(&mut self, bits: u64, now: Instant, some_time: Duration, keeps: u32) -> Option<u32> {
         let sound = if self.audio.is_some() { SOUND_BPS } else { 0 };
         // RTP's headers, and what has to be sent again.
         let pictures = (bits / 16 * 15).saturating_sub(sound).max(LEAST_BPS);
@@ -229,7 +214,7 @@ impl Viewer {
         if falls && now < since + some_time {
             return None;
         }
-        let pictures = before.map_or(pictures, |before| pictures.max(before / 4 * 3));
+        let pictures = before.map_or(pictures, |before| pictures.max(before / 4 * keeps));
         self.allowance.set_rate(pictures, now);
         // More than there is, is as good as more still; less than a fiftieth is no news.
         let told = pictures.min(self.bitrates.most_bps / 4 * 5);
@@ -261,6 +246,7 @@ impl Viewer {
                 if !self.allowance.admit(unit.key, bytes, now) {
                     return true;
                 }
+                self.sent.add(bytes, now);
                 let (rtp_time, last) = (track.time(unit), unit.payloads.len().saturating_sub(1));
                 let packet =
                     |(nth, payload)| Waiting { payload: Payload::clone(payload), rtp_time, at, first: nth == 0, marker: nth == last };
@@ -405,6 +391,9 @@ const BURST_PACKETS: usize = 32;
 /// How much faster than the viewer's rate the rest of a picture follows, as browsers do it.
 const SPREAD: f64 = 2.5;
 
+/// A few pictures.
+const JUST_NOW: Duration = Duration::from_millis(150);
+
 /// Shorter than the distance of regular key frames, and longer.
 const LATELY: Duration = Duration::from_millis(500);
 const LONGER: Duration = Duration::from_secs(4);
@@ -412,6 +401,11 @@ const LONGER: Duration = Duration::from_secs(4);
 /// A viewer thinks of a burst on a busy machine what it would think of a narrow way, and then of the rest behind it that little more fits:
 /// what it says must hold while there is something to send. Half-way between two reports that are a second apart.
 const DOUBT: Duration = Duration::from_millis(500);
+
+/// The quarters that are kept of a rate that falls: an estimate is too low for a moment while a queue becomes shorter.
+const KEEPS: u32 = 3;
+/// The same where a queue grows, and what is not kept does not wait in it.
+const QUEUE_KEEPS: u32 = 2;
 
 /// What is set aside for sound, with its headers.
 const SOUND_BPS: u64 = 110_000;
