@@ -80,12 +80,17 @@ impl<K: Copy + Eq + std::hash::Hash> Table<K> {
 
 /// The first half of the user name of a STUN request: which of our peers it is for. Nothing for all else.
 pub(super) fn stun_name(datagram: &[u8]) -> Option<String> {
-    // RFC 7983: nothing else begins with 0…3.
-    if datagram.first().is_none_or(|&byte| byte > 3) {
+    if !is_request(datagram) {
         return None;
     }
     let message = StunMessage::parse(datagram).ok()?;
     message.split_username().map(|(ours, _)| ours.to_owned())
+}
+
+/// Whether it is STUN (RFC 7983: nothing else begins with 0…3), and a request: of the type's two bits of class that has neither (RFC 8489, 5).
+/// An answer may carry the name that it was asked by, as libnice's does, and that is the peer's.
+fn is_request(datagram: &[u8]) -> bool {
+    matches!(*datagram, [first, second, ..] if first <= 3 && first & 1 == 0 && second & 0x10 == 0)
 }
 
 /// The addresses of one peer: as many as candidates of a machine with a few interfaces make.
@@ -115,6 +120,12 @@ mod tests {
         assert_eq!(table.at(Protocol::Udp, address(5)), Some(2));
         table.remove(2);
         assert_eq!((table.named("two"), table.at(Protocol::Udp, address(5))), (None, None));
+    }
+
+    #[test]
+    fn only_requests_are_addressed_by_name() {
+        let kinds: [&[u8]; 6] = [&[0, 1], &[1, 1], &[1, 0x11], &[0, 0x11], &[0], &[0x80, 0x60]];
+        assert_eq!(kinds.map(is_request), [true, false, false, false, false, false]);
     }
 
     #[test]
