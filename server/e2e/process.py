@@ -63,3 +63,5 @@ class Process:
                 continue
         self._child.wait()
         self._out.close()
+
+    close = end

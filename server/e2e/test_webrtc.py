@@ -5,6 +5,7 @@ import contextlib
 import hmac
 import itertools
 import os
+import pathlib
 import re
 import statistics
 import subprocess
@@ -20,14 +21,18 @@ import wait
 from crosspoint import Crosspoint, Refused
 from ear import WINDOW, Ear, pitch
 from eye import Eye
+from forwarder import Forwarder
 from media import Recipe
 from namespace import Namespace, Wire
+from process import Process
 from rtc_peer import Peer, status_of
 from runtime import any_runtime
 
 OFFER = "/input/devices/virtual/webrtc/offer"
 WEBRTC = {"type": "webrtc"}
 CLIP = Recipe("mp4", "h264", "aac", size=(640, 360), seconds=6, start=20_000, hertz=900)
+
+GST_PEER = pathlib.Path(__file__).with_name("gst_peer.py")
 
 # The tone that is played into the speaker, in hertz.
 TONE = 880
@@ -356,6 +361,75 @@ def test_chromium_views_over_the_one_tcp_port(playwright, folder, env, display, 
         assert seen["protocol"] == "tcp"
 
 
+@contextlib.contextmanager
+def behind(folder, env, name: str, *, udp: bool, advertises=False):
+    """A server in a namespace, whose port is out of reach, and another here that leads to it, of UDP, too, or not."""
+    with contextlib.ExitStack() as ends:
+        inside = Namespace(folder)
+        ends.callback(inside.end)
+        mapped, advertised = Forwarder(inside, folder, udp=udp), Forwarder(inside, folder, udp=True)
+        for forwarder in (mapped, advertised):
+            ends.callback(forwarder.end)
+        flags = ["--advertise", f"127.0.0.1:{advertised.port}"] if advertises else []
+        crosspoint = Crosspoint(folder / name, "auto", env, prefix=inside.prefix, flags=flags)
+        ends.callback(crosspoint.end)
+        for forwarder in (mapped, advertised):
+            forwarder.lead_to(crosspoint.port)
+        crosspoint.listen = f"127.0.0.1:{mapped.port}"
+        yield crosspoint
+
+
+@contextlib.contextmanager
+def wired(folder, env, name: str):
+    """A server in a namespace at the other end of a wire."""
+    with contextlib.ExitStack() as ends:
+        inside = Namespace(folder)
+        ends.callback(inside.end)
+        wire = Wire(inside)
+        ends.callback(wire.end)
+        crosspoint = Crosspoint(folder / f"{name}{inside.pid}", "auto", env, listen="0.0.0.0:0", prefix=inside.prefix)
+        ends.callback(crosspoint.end)
+        crosspoint.listen = f"{wire.THERE}:{crosspoint.port}"
+        yield crosspoint, wire
+
+
+over_a_wire = pytest.mark.skipif(os.getuid() != 0 or namespace.refusal() is not None, reason="lays a wire to a network namespace, as root")
+in_a_namespace = pytest.mark.skipif(namespace.refusal() is not None, reason="this kernel lets nobody make network namespaces")
+
+
+@any_runtime
+@in_a_namespace
+@pytest.mark.parametrize("way", ["udp", "tcp", "advertised"])
+def test_browser_behind_a_port_mapping_views(browser, folder, env, screen, way):
+    """What the page came by is where the media come by, in UDP or, where that is not mapped, in TCP; unless a flag names a port that maps it."""
+    with behind(folder, env, f"mapped-{way}", udp=way == "udp", advertises=way == "advertised") as crosspoint:
+        with contextlib.closing(open_page(browser, crosspoint)) as page:
+            crosspoint.call("POST", "/stream/start", {"mode": "webrtc", "id": "live-webrtc"})
+            view(page, crosspoint, "live-webrtc")
+            seen = draw_until(screen, lambda: (now := page.evaluate(SEEN)).get("video", {}).get("frames", 0) > 10 and now, "ten pictures")
+            assert seen["protocol"] == ("tcp" if way == "tcp" else "udp")
+
+
+@over_a_wire
+def test_gstreamer_publishes_by_whip_and_views_by_whep(folder, env, sound, screen):
+    """Its ICE leaves out every interface that is a loopback."""
+    with wired(folder, env, "gstreamer") as (crosspoint, _):
+
+        def peer(way: str, path: str) -> contextlib.closing[Process]:
+            # GStreamer's bindings are the system's Python's.
+            words = ["/usr/bin/python3", str(GST_PEER), way, f"http://{crosspoint.listen}{path}"]
+            return contextlib.closing(Process(words, folder / f"gstreamer-{way}.log"))
+
+        crosspoint.call("POST", "/stream/start", {"mode": "webrtc", "id": "screen"})
+        with peer("view", "/whep/screen") as viewer:
+            draw_until(screen, lambda: "picture 1280" in viewer.output(), lambda: f"ten pictures ({viewer.output()})")
+        with contextlib.closing(Eye(crosspoint.camera_file)) as eye, contextlib.closing(Ear(sound)) as ear:
+            start, heard = eye.mark(), ear.mark()
+            with peer("publish", "/whip/camera") as publisher:
+                publisher.until(lambda: any(frame[3] > 200 for frame in eye.frames(start)), "a white picture in the camera")
+                ear.until_heard(660, heard)
+
+
 def test_udp_has_another_port_and_clients_are_told_of_ice_servers(peers, folder, env, screen):
     servers = ["stun:stun.example:3478", "turn:turn.example me secret", "turns:turn.example"]
     flags = ["--webrtc-udp-port", "0", "--turn-secret", "north", *(word for server in servers for word in ("--ice-server", server))]
@@ -378,19 +452,10 @@ def test_udp_has_another_port_and_clients_are_told_of_ice_servers(peers, folder,
         assert crosspoint.udp_port in ports and crosspoint.udp_port != crosspoint.port
 
 
-@pytest.mark.skipif(os.getuid() != 0 or namespace.refusal() is not None, reason="lays a wire to a network namespace, as root")
+@over_a_wire
 @any_runtime
 def test_viewer_behind_a_narrow_way_gets_a_smaller_picture_and_the_whole_one_again(browser, folder, env, screen):
-    with contextlib.ExitStack() as ends:
-        inside = Namespace(folder)
-        ends.callback(inside.end)
-        wire = Wire(inside)
-        ends.callback(wire.end)
-        crosspoint = Crosspoint(folder / f"narrow{inside.pid}", "auto", env, listen="0.0.0.0:0", prefix=inside.prefix)
-        ends.callback(crosspoint.end)
-        crosspoint.listen = f"{wire.THERE}:{crosspoint.port}"
-        page = open_page(browser, crosspoint)
-        ends.callback(page.close)
+    with wired(folder, env, "narrow") as (crosspoint, wire), contextlib.closing(open_page(browser, crosspoint)) as page:
         crosspoint.call("POST", "/stream/start", {"mode": "webrtc", "id": "live-webrtc"})
         view(page, crosspoint, "live-webrtc")
         width = lambda: page.evaluate("document.getElementById('video').videoWidth")
