@@ -50,12 +50,22 @@ impl Endpoint {
         self.call(Method::GET, path, None).await
     }
 
+    /// GETs text.
+    pub(crate) async fn text(&self, path: &str) -> Result<String> {
+        Ok(String::from_utf8_lossy(&self.bytes(Method::GET, path, None).await?).into_owned())
+    }
+
     /// POSTs JSON, or nothing.
     pub(crate) async fn post(&self, path: &str, body: Option<&Value>) -> Result<Value> {
         self.call(Method::POST, path, body).await
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let what = format!("{method} http://{}{path}: the answer is not JSON", self.0);
+        serde_json::from_slice(&self.bytes(method, path, body).await?).context(what)
+    }
+
+    async fn bytes(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes> {
         let what = format!("{method} http://{}{path}", self.0);
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(self.connect().await?)).await.with_context(|| what.clone())?;
@@ -74,7 +84,7 @@ impl Endpoint {
         if !status.is_success() {
             bail!("{what}: {status}: {}", String::from_utf8_lossy(&bytes));
         }
-        serde_json::from_slice(&bytes).with_context(|| format!("{what}: the answer is not JSON"))
+        Ok(bytes)
     }
 
     /// Opens a WebSocket.

@@ -183,7 +183,7 @@ fn encoder(config: &Config) -> Outcome {
     let settings = H264Settings {
         format: config.canvas,
         bitrate_bps: config.bitrate,
-        max_bitrate_bps: config.max_bitrate(),
+        max_bitrate_bps: config.bitrates().most_bps,
         preset: config.preset.into(),
     };
     match H264Encoder::new(settings) {

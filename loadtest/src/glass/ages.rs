@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::distribution::{Distribution, Summary};
-use crate::page::Sighting;
+use crate::page::{Buffers, Sighting};
 use crate::publish::Sent;
 use crate::sight::Sight;
 
@@ -45,6 +45,28 @@ impl Ages {
             decoding: summary(&|_, seen| Some(seen.way?.decoding_s? * 1e3)),
             presented_to_shown: summary(&|_, seen| Some(seen.at_ms - seen.way?.presented_ms)),
             drawn_to_shown: summary(&|drawn, seen| Some(seen.at_ms - drawn.at_ms)),
+        }
+    }
+}
+
+/// What the browser held back, by its own word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(super) struct BufferAges {
+    /// Of pictures: the wait for their turn, and decoding.
+    pub(super) picture: Option<Summary>,
+    /// Of sound, before it goes to the loudspeaker.
+    pub(super) sound: Option<Summary>,
+    /// By how much what was seen was captured after what was heard at the same time.
+    pub(super) ahead: Option<Summary>,
+}
+
+impl BufferAges {
+    pub(super) fn of(buffers: &[Buffers]) -> Self {
+        let summary = |part: fn(&Buffers) -> Option<f64>| buffers.iter().filter_map(part).collect::<Distribution>().summary();
+        Self {
+            picture: summary(|buffers| buffers.picture_ms),
+            sound: summary(|buffers| buffers.sound_ms),
+            ahead: summary(|buffers| buffers.ahead_ms),
         }
     }
 }

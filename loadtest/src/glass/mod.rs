@@ -9,6 +9,7 @@
 mod ages;
 pub(crate) mod painter;
 mod report;
+mod stages;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,9 +17,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use self::ages::Ages;
+use self::ages::{Ages, BufferAges};
 use self::painter::Painter;
 use self::report::Report;
+use self::stages::Counters;
 use crate::chromium::Chromium;
 use crate::cli::Glass;
 use crate::clock::Clock;
@@ -67,12 +69,15 @@ async fn measure(options: &Glass) -> Result<Report> {
     live?;
 
     note("drawing");
+    page.account().buffers.clear();
+    let counted = Counters::ask(&crosspoint.endpoint).await?;
     let before = Usage::of(&crosspoint, &chromium, clock);
     let drawn = draw(painter, options, clock).await?;
     let last = u32::try_from(drawn.len()).context("counting pictures")? - 1;
     // The last picture may be one that is never seen.
     let _ = page.wait("the last picture", LAST_PICTURE, |account| account.video.newest() == Some(last)).await;
     let cpu_percent = Usage::of(&crosspoint, &chromium, clock).since(&before);
+    let router_ms = Counters::ask(&crosspoint.endpoint).await?.since(&counted);
     crosspoint.check()?;
     chromium.check()?;
     let account = page.account();
@@ -94,6 +99,8 @@ async fn measure(options: &Glass) -> Result<Report> {
         torn_percent: sight.torn_percent(),
         pictures: sight.seen,
         ages_ms: ages,
+        router_ms,
+        buffers_ms: BufferAges::of(&account.buffers),
         clock_bound_ms: account.video.clock.bound_ms(),
         clock_round_trips: account.video.clock.round_trips(),
         cpu_percent,

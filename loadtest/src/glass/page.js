@@ -11,6 +11,8 @@ const transceiver = peer.addTransceiver('video', { direction: 'recvonly' });
 // From 1900, where NTP counts from, to 1970.
 const TO_1970_MS = 2_208_988_800_000;
 const LOOK_AGAIN_MS = 50;
+const TELL_MS = 250;
+let before = {};
 
 try {
   video.requestVideoFrameCallback(shown);
@@ -32,6 +34,7 @@ try {
   await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
   if (wanted.sound) await soundHeard();
   link.send({ opened: { sound: wanted.sound } });
+  setInterval(tellBuffers, TELL_MS);
 } catch (error) {
   link.fail(error);
 }
@@ -44,6 +47,20 @@ function shown(_now, { receiveTime, presentationTime, processingDuration, rtpTim
     ([top, bottom]) => link.frame(top, bottom, at, way),
     (error) => link.fail(error),
   );
+}
+
+// What the jitter buffers held since the last look, and how far apart the clocks of picture and sound are by the sender's reports.
+async function tellBuffers() {
+  const now = {};
+  for (const stats of (await peer.getStats()).values()) if (stats.type === 'inbound-rtp') now[stats.kind] = stats;
+  const held = (kind) => {
+    const emitted = (now[kind]?.jitterBufferEmittedCount ?? 0) - (before[kind]?.jitterBufferEmittedCount ?? 0);
+    if (emitted <= 0) return null;
+    return ((now[kind].jitterBufferDelay - (before[kind]?.jitterBufferDelay ?? 0)) * 1e3) / emitted;
+  };
+  const [picture, sound] = [now.video?.estimatedPlayoutTimestamp, now.audio?.estimatedPlayoutTimestamp];
+  link.send({ buffers: { picture_ms: held('video'), sound_ms: held('audio'), ahead_ms: picture && sound ? picture - sound : null } });
+  before = now;
 }
 
 async function soundHeard() {

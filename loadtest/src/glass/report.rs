@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::ages::Ages;
+use super::ages::{Ages, BufferAges};
+use super::stages::Stages;
 use crate::limit::Limit;
 use crate::machine::Machine;
 use crate::report::{PERCENTILES, number, percentiles, write_row};
@@ -28,6 +29,10 @@ pub(super) struct Report {
     pub(super) torn_percent: f64,
     /// How old they were at the end, and where the time went.
     pub(super) ages_ms: Ages,
+    /// What the router's stages took, on average.
+    pub(super) router_ms: Option<Stages>,
+    /// What the browser held back.
+    pub(super) buffers_ms: BufferAges,
     /// The largest error of a time in the browser.
     pub(super) clock_bound_ms: Option<f64>,
     /// The questions that this rests on.
@@ -42,6 +47,16 @@ impl Report {
     /// Whether all limits held.
     pub(super) fn held(&self) -> bool {
         self.limits.iter().all(|limit| limit.held)
+    }
+
+    /// Gives `row` the means of what lies between captured and received.
+    fn router(&self, mut row: impl FnMut(&str, Option<f64>) -> fmt::Result) -> fmt::Result {
+        let stages = self.router_ms;
+        row("… of which reading", stages.map(|stages| stages.read))?;
+        row("… converting", stages.map(|stages| stages.convert))?;
+        row("… encoding", stages.map(|stages| stages.encode))?;
+        let rest = stages.zip(self.ages_ms.captured_to_received);
+        row("… sending, receiving", rest.map(|(Stages { read, convert, encode }, whole)| whole.mean - read - convert - encode))
     }
 }
 
@@ -64,9 +79,18 @@ impl fmt::Display for Report {
         write_row(f, "\nwhere the time goes, ms", PERCENTILES.map(str::to_owned))?;
         write_row(f, "X server, wait for capture", percentiles(ages.drawn_to_captured))?;
         write_row(f, "convert, encode, send", percentiles(ages.captured_to_received))?;
+        let mean = |name: &str, value: Option<f64>| write_row(&mut *f, name, ["", "", "", "", "", &number(value)].map(str::to_owned));
+        self.router(mean)?;
         write_row(f, "wait for its turn, decode", percentiles(ages.received_to_presented))?;
         write_row(f, "… of which decoding", percentiles(ages.decoding))?;
         write_row(f, "compositor to callback", percentiles(ages.presented_to_shown))?;
+        let buffers = &self.buffers_ms;
+        write_row(f, "\nheld by the browser, ms", PERCENTILES.map(str::to_owned))?;
+        write_row(f, "pictures, with decoding", percentiles(buffers.picture))?;
+        if self.sound {
+            write_row(f, "sound", percentiles(buffers.sound))?;
+            write_row(f, "picture ahead of sound", percentiles(buffers.ahead))?;
+        }
         let Cpu { crosspoint, generator, browser } = &self.cpu_percent;
         writeln!(f, "\nprocessor, % of one: crosspoint {}, painter {generator:.1}, browser {browser:.1}", number(*crosspoint))?;
         let bound = self.clock_bound_ms.map_or_else(|| "unknown".to_owned(), |bound| format!("{bound:.3} ms"));
@@ -114,6 +138,8 @@ mod tests {
             },
             torn_percent: 0.5,
             ages_ms: Ages { drawn_to_shown: Some(summary), due_to_drawn: Some(summary), ..Ages::default() },
+            router_ms: Some(Stages { read: 0.5, convert: 0.25, encode: 4.0 }),
+            buffers_ms: BufferAges { ahead: Some(summary), ..BufferAges::default() },
             clock_bound_ms: Some(0.0625),
             clock_round_trips: 190,
             cpu_percent: Cpu { crosspoint: Some(20.0), generator: 1.0, browser: 60.0 },
@@ -128,6 +154,8 @@ mod tests {
             |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap_or_default().split_ascii_whitespace().collect::<Vec<_>>();
         assert_eq!(row("shown")[1..], ["30.0", "42.0", "45.0", "58.0", "71.2", "31.5"]);
         assert_eq!(row("received")[1..], ["–"; 6]);
+        assert_eq!((row("… converting"), row("… sending")), (vec!["…", "converting", "0.2"], vec!["…", "sending,", "receiving", "–"]));
+        assert_eq!((row("picture ahead")[4..].len(), row("pictures, with")[3..].len()), (6, 6));
         assert!(table.starts_with("screen 1280x720, drawn 30 times a second for 20 s, with sound\n"), "{table}");
         assert!(table.contains("drawn 600, shown 590 (98.3 %), again 3, out of order 0, torn 2, unreadable 1"), "{table}");
         assert!(table.contains("at most 0.062 ms (190 round trips)") && table.contains("drawn 58.0 ms (p99) after"), "{table}");

@@ -45,6 +45,19 @@ pub(crate) struct Account {
     pub(crate) video: Sightings,
     /// What the worker saw.
     pub(crate) worker: Sightings,
+    /// What a viewer over WebRTC said of its buffers, one look after another.
+    pub(crate) buffers: Vec<Buffers>,
+}
+
+/// What the browser holds back, by its own word (`getStats`); nothing where it had nothing since the look before.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+pub(crate) struct Buffers {
+    /// How long pictures lay in the jitter buffer, decoding included.
+    pub(crate) picture_ms: Option<f64>,
+    /// The same of the sound.
+    pub(crate) sound_ms: Option<f64>,
+    /// By how much what is seen was captured after what is heard.
+    pub(crate) ahead_ms: Option<f64>,
 }
 
 /// Frames in the order seen, and the clock that timed them.
@@ -86,6 +99,8 @@ pub(crate) struct Way {
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
 enum Message {
+    /// What its buffers hold now.
+    Buffers(Buffers),
     /// What its clock showed when our question came; the question is the time we asked.
     Clock { question: f64, now: f64 },
     /// Something broke there.
@@ -207,6 +222,7 @@ impl Told {
             Message::Clock { question, now } => {
                 account.sightings(from).clock.add(RoundTrip { asked_ms: question, theirs_ms: now, answered_ms: arrived_ms });
             }
+            Message::Buffers(buffers) => account.buffers.push(buffers),
             Message::Failed(text) => _ = account.failed.get_or_insert(text),
             Message::Frames(frames) => account.sightings(from).frames.extend(frames),
             Message::Opened(settings) => account.opened = Some(settings),
@@ -228,6 +244,10 @@ mod tests {
     fn messages_are_what_the_scripts_send() {
         let cases = [
             (r#"{"clock":{"question":12.5,"now":99.25}}"#, Message::Clock { question: 12.5, now: 99.25 }),
+            (
+                r#"{"buffers":{"picture_ms":12.5,"sound_ms":40,"ahead_ms":null}}"#,
+                Message::Buffers(Buffers { picture_ms: Some(12.5), sound_ms: Some(40.0), ahead_ms: None }),
+            ),
             (r#"{"failed":"NotAllowedError"}"#, Message::Failed("NotAllowedError".to_owned())),
             (r#"{"frames":[[7,null,1.5]]}"#, Message::Frames(vec![Sighting { top: Some(7), bottom: None, at_ms: 1.5, way: None }])),
             (

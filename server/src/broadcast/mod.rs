@@ -42,6 +42,8 @@ pub(crate) struct BroadcastStats {
     pub(crate) captures: u64,
     /// Rows of the display read and converted.
     pub(crate) rows: u64,
+    /// What the stages of the screen's pictures before the encoders took, in microseconds, by stage.
+    pub(crate) stages_us: [(&'static str, u64); 2],
     /// Encoders of pictures opened.
     pub(crate) encoders: u64,
     /// Pictures encoded, by codec.
@@ -131,6 +133,7 @@ impl Broadcast {
         BroadcastStats {
             captures: screen.captures.load(Relaxed),
             rows: screen.rows.load(Relaxed),
+            stages_us: [("read", screen.reading_us.load(Relaxed)), ("convert", screen.converting_us.load(Relaxed))],
             encoders: screen.encoders.load(Relaxed),
             pictures: [("h264", screen.h264.load(Relaxed)), ("mpeg1", screen.mpeg1.load(Relaxed)), ("vp8", screen.vp8.load(Relaxed))],
             patches: screen.patches.load(Relaxed),

@@ -73,9 +73,9 @@ impl Page {
             }
         }
         let in_use = [("camera", stats.camera_in_use), ("microphone", stats.microphone_in_use)];
-        let in_use = in_use.into_iter().filter_map(|(device, used)| Some((device, used?.into())));
+        let in_use = in_use.into_iter().filter_map(|(device, used)| Some((device, u64::from(used?))));
         self.labelled("device_in_use", "Whether somebody reads the device.", "gauge", "device", in_use)?;
-        let publishers = [("video", stats.video_publishers.into()), ("audio", stats.audio_publishers.into())];
+        let publishers = [("video", stats.video_publishers), ("audio", stats.audio_publishers)];
         self.labelled("publishers", "Publishers now.", "gauge", "track", publishers)?;
         self.gauge("feed_viewers", "Viewers of the feed now.", stats.feed_viewers.into())?;
         if let Some(milliseconds) = stats.microphone_depth_ms {
@@ -93,6 +93,14 @@ impl Page {
     fn broadcast(&mut self, stats: &BroadcastStats) -> fmt::Result {
         self.counter("screen_captures_total", "Looks at the display that saw a change.", stats.captures)?;
         self.counter("screen_rows_total", "Rows of the display read and converted.", stats.rows)?;
+        let stages = stats.stages_us.map(|(stage, micros)| (stage, micros as f64 / 1e6));
+        self.labelled(
+            "screen_stage_seconds_total",
+            "Time that the stages of the screen's pictures before the encoders took.",
+            "counter",
+            "stage",
+            stages,
+        )?;
         self.counter("screen_encoders_opened_total", "Encoders of pictures opened.", stats.encoders)?;
         self.labelled("screen_pictures_total", "Pictures encoded.", "counter", "codec", stats.pictures)?;
         self.counter("screen_patches_total", "Pictures in which little changed, without the encoder.", stats.patches)?;
@@ -135,7 +143,7 @@ impl Page {
         help: &str,
         kind: &str,
         label: &str,
-        values: impl IntoIterator<Item = (&'a str, u64)>,
+        values: impl IntoIterator<Item = (&'a str, impl fmt::Display)>,
     ) -> fmt::Result {
         self.head(name, help, kind)?;
         for (of, value) in values {
@@ -171,6 +179,7 @@ mod tests {
         let broadcast = BroadcastStats {
             captures: 9,
             rows: 720,
+            stages_us: [("read", 5_000), ("convert", 2_500_000)],
             encoders: 1,
             pictures: [("h264", 30), ("mpeg1", 0), ("vp8", 0)],
             patches: 13,
@@ -216,6 +225,7 @@ mod tests {
             "crosspoint_screen_encode_seconds_bucket{le=\"0.004\"} 1",
             "crosspoint_screen_encode_seconds_bucket{le=\"+Inf\"} 1",
             "crosspoint_screen_encode_seconds_count 1",
+            "crosspoint_screen_stage_seconds_total{stage=\"convert\"} 2.5",
             "# TYPE crosspoint_viewers gauge",
             "crosspoint_camera_copies_total 6",
             "crosspoint_camera_copied_bytes_total 7",

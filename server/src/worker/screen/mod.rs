@@ -108,6 +108,9 @@ pub(crate) struct ScreenView {
     pub(crate) captures: AtomicU64,
     /// Rows read and converted.
     pub(crate) rows: AtomicU64,
+    /// Microseconds that reading the display took, and converting what changed.
+    pub(crate) reading_us: AtomicU64,
+    pub(crate) converting_us: AtomicU64,
     /// Encoders opened: one for each encoding, and one more after each change of the display's size.
     pub(crate) encoders: AtomicU64,
     /// Pictures encoded as H.264.
@@ -126,6 +129,13 @@ pub(crate) struct ScreenView {
     pub(crate) repeats: AtomicU64,
     /// Pictures dropped because the network thread had no room for them.
     pub(crate) overruns: AtomicU64,
+}
+
+/// Adds the time since `start` to what a stage took; gives the moment that the next one starts.
+fn took(stage_us: &AtomicU64, start: Instant) -> Instant {
+    let now = Instant::now();
+    stage_us.fetch_add(u64::try_from((now - start).as_micros()).unwrap_or(u64::MAX), Relaxed);
+    now
 }
 
 /// The network thread's end of one encoding, which ends when this is dropped.

@@ -10,8 +10,8 @@ use crosspoint_ffi::x11::{Display, Grab, Screen};
 use crosspoint_ffi::{Error, Remedy, Result};
 use tracing::{debug, info, warn};
 
-use super::Shared;
 use super::canvas::Canvas;
+use super::{Shared, took};
 
 /// Where pictures come from.
 pub(super) struct Source {
@@ -125,7 +125,9 @@ fn draw(canvas: &mut Option<Canvas>, grab: &Grab<'_>, captured: Instant, shared:
     let size = (even(grab.picture.width), even(grab.picture.height));
     let drawn = canvas.get_or_insert_with(|| Canvas::new(size));
     drawn.resize(size);
+    let read = took(&shared.view.reading_us, captured);
     drawn.draw(&grab.picture, grab.rows, captured)?;
+    took(&shared.view.converting_us, read);
     if !shared.view.live.load(Relaxed) {
         drawn.renew(captured);
     }
