@@ -43,8 +43,8 @@ pub struct Peer {
 
 #[derive(Debug)]
 enum Side {
-    Publisher(Publisher),
-    Viewer(Viewer),
+    Publisher(Box<Publisher>),
+    Viewer(Box<Viewer>),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -106,7 +106,7 @@ impl Peer {
         if !offer.sends_video() && !offer.sends_audio() {
             return Err(BadOffer("the offer sends neither video nor audio".to_owned()));
         }
-        Self::negotiate(offer, Publisher::config(), Side::Publisher(Publisher::new(now)), identity, doors, now)
+        Self::negotiate(offer, Publisher::config(), Side::Publisher(Box::new(Publisher::new(now))), identity, doors, now)
     }
 
     /// Answers an offer that views, of somebody for whom pictures have these `bitrates`, and who may want to know when they were captured,
@@ -126,7 +126,7 @@ impl Peer {
             return Err(BadOffer("the offer receives neither video nor audio".to_owned()));
         }
         let config = Viewer::config(&offer, bitrates);
-        Self::negotiate(offer, config, Side::Viewer(Viewer::new(bitrates, clock)), identity, doors, now)
+        Self::negotiate(offer, config, Side::Viewer(Box::new(Viewer::new(bitrates, clock))), identity, doors, now)
     }
 
     fn negotiate(
