@@ -26,10 +26,10 @@ fn main() {
     let outdir = format!("--outdir={}", out.display());
     let bundle =
         ["--bundle", "--minify", "--splitting", "--format=esm", "--target=es2022", "--log-level=warning", "--chunk-names=part-[hash]"];
-    let pages = ["src/feed.ts", "src/feed.css", "src/watch.ts", "src/watch.css"];
+    let pages = ["src/console.ts", "src/console.css", "src/feed.ts", "src/feed.css", "src/watch.ts", "src/watch.css"];
     let unstyled = format!("--alias:{JSMPEG}={}", unstyled_jsmpeg(&web, &out).display());
     run(&web, "node_modules/.bin/esbuild", &[&pages[..], &bundle, &[&outdir, &unstyled]].concat());
-    for name in ["feed.html", "watch.html"] {
+    for name in ["console.html", "feed.html", "watch.html"] {
         fs::copy(web.join("src").join(name), out.join(name)).expect("web/src has the pages and OUT_DIR is ours");
     }
     write_assets(&out);

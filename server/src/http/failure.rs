@@ -27,11 +27,6 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// What the contract has and this version has not.
-    pub(super) fn later(what: impl AsRef<str>) -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, format!("{} is not there yet", what.as_ref()))
-    }
-
     /// Adds the header that the status calls for.
     pub(super) fn with(self, name: HeaderName, value: &'static str) -> Self {
         Self { header: Some((name, HeaderValue::from_static(value))), ..self }

@@ -167,6 +167,7 @@ impl Door {
                 let spec = inputs::spec(body::parse(&body::read(request.body_mut()).await?)?)?;
                 Ok(self.status(app.configure(spec).await?, caller))
             }
+            Route::Console => Ok(pages::console(request.headers())),
             Route::Describe(form) => {
                 let mut page = Response::new(Answer::new(self.description.text(form).to_owned()));
                 page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
@@ -187,7 +188,6 @@ impl Door {
             }
             Route::FeedSocket => self.attach(Attach::Feed, request, here),
             Route::InputStatus => Ok(self.status(app.input_status(), caller)),
-            Route::Later => Err(Failure::later(request.uri().path())),
             Route::ListStreams => Ok(json(StatusCode::OK, &list(app, caller.host(), self.rtmp))),
             Route::Livez => Ok(json(StatusCode::OK, &api::Empty {})),
             Route::Metrics => {

@@ -22,6 +22,11 @@ pub(super) fn find(name: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.name == name && !name.ends_with(".html"))
 }
 
+/// The console, which works the API.
+pub(super) fn console(asked: &HeaderMap) -> Response<Answer> {
+    page("console.html", asked, HeaderValue::from_static(concat!(policy!(), "; script-src 'self'; connect-src 'self'")))
+}
+
 /// The viewer page; which stream it shows is in its address.
 pub(super) fn watch(asked: &HeaderMap) -> Response<Answer> {
     page("watch.html", asked, HeaderValue::from_static(concat!(policy!(), "; script-src 'self'; connect-src 'self'; media-src blob:")))

@@ -16,6 +16,8 @@ pub(super) enum Route {
     Configure,
     /// `GET /openapi.json`, `/spec.json` and `/spec.yaml`
     Describe(Form),
+    /// `GET /`
+    Console,
     /// `GET /events`
     Events,
     /// `GET /input/devices/virtual/feed`
@@ -26,8 +28,6 @@ pub(super) enum Route {
     FeedSocket,
     /// `GET /input/devices/virtual/status`
     InputStatus,
-    /// A call of the contract that is not there yet.
-    Later,
     /// `GET /stream/list`
     ListStreams,
     /// `GET /livez`
@@ -104,7 +104,7 @@ impl Route {
 
     /// Whether it is a page, which other sites may link to.
     pub(super) fn is_page(&self) -> bool {
-        matches!(self, Self::Feed | Self::Watch(_))
+        matches!(self, Self::Console | Self::Feed | Self::Watch(_))
     }
 
     /// Whose token opens it.
@@ -115,8 +115,8 @@ impl Route {
             // The pages of viewers ask for the latter two.
             Self::Describe(_) | Self::InputStatus | Self::ListStreams => Scope::Any,
             Self::Configure
+            | Self::Console
             | Self::Events
-            | Self::Later
             | Self::Metrics
             | Self::Pause
             | Self::Resume
@@ -181,7 +181,7 @@ impl Route {
             "/stream/list" => (Verb::Get, Self::ListStreams),
             "/stream/webrtc/offer" => (Verb::Post, Self::ViewRtc),
             "/whip/camera" => (Verb::Post, Self::Whip),
-            "/" => (Verb::Get, Self::Later),
+            "/" => (Verb::Get, Self::Console),
             "/events" => (Verb::Get, Self::Events),
             "/livez" => (Verb::Get, Self::Livez),
             "/metrics" => (Verb::Get, Self::Metrics),
@@ -216,13 +216,13 @@ impl Route {
     pub(super) const NAMES: [&str; 27] = [
         "Asset",
         "Configure",
+        "Console",
         "Describe",
         "Events",
         "Feed",
         "FeedInfo",
         "FeedSocket",
         "InputStatus",
-        "Later",
         "ListStreams",
         "Livez",
         "Metrics",
@@ -248,13 +248,13 @@ impl Route {
         match self {
             Self::Asset(_) => "Asset",
             Self::Configure => "Configure",
+            Self::Console => "Console",
             Self::Describe(_) => "Describe",
             Self::Events => "Events",
             Self::Feed => "Feed",
             Self::FeedInfo => "FeedInfo",
             Self::FeedSocket => "FeedSocket",
             Self::InputStatus => "InputStatus",
-            Self::Later => "Later",
             Self::ListStreams => "ListStreams",
             Self::Livez => "Livez",
             Self::Metrics => "Metrics",

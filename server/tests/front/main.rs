@@ -201,7 +201,6 @@ fn errors_have_one_shape() {
             ("GET", "/stream/start", &[], "", 405),
             ("POST", "/stream/list", &[], "", 405),
             ("POST", "/stream/webrtc/offer", &[], "{}", 400),
-            ("GET", "/", &[], "", 501),
             ("GET", "/input/devices/virtual/feed/socket/info", &[], "", 409),
             ("GET", "/input/devices/virtual/feed/socket", &[], "", 426),
             ("POST", "/stream/start", &["Content-Type: application/x-www-form-urlencoded"], "", 400),

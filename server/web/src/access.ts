@@ -9,9 +9,13 @@ export function call(path: string, init: RequestInit = {}): Promise<Response> {
   return fetch(path, { ...init, headers });
 }
 
+/** A path of our server as a link or an event source, which take no headers. */
+export function withToken(path: string): string {
+  return token === null ? path : `${path}?access_token=${encodeURIComponent(token)}`;
+}
+
 /** The address of a WebSocket of our server, which takes no headers from a page. */
 export function socketUrl(path: string): string {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const query = token === null ? "" : `?access_token=${encodeURIComponent(token)}`;
-  return `${scheme}://${location.host}${path}${query}`;
+  return `${scheme}://${location.host}${withToken(path)}`;
 }

@@ -115,6 +115,7 @@ fn operation() -> Vec<Call> {
     let get = |path: &str, summary| Call::new(Method::GET, path.to_owned(), TAG, summary);
     let spec = |path: &str, kind| get(path, "This description").with(Reply::text(200, "OpenAPI 3.1", kind));
     vec![
+        get("/", "The console: a page that works all this").with(Reply::text(200, "the page", "text/html")),
         get("/livez", "Whether the process serves").with(Reply::json(200, "it does", writes::<api::Empty>)),
         get("/readyz", "Whether it can do what it was configured to do")
             .with(Reply::json(200, "it can", writes::<api::Empty>))
