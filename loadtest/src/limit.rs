@@ -1,6 +1,10 @@
 //! Limits that a run is held against.
 
+use std::fmt;
+
 use serde::Serialize;
+
+use crate::report::number;
 
 /// A figure and what it may be.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,6 +30,13 @@ impl Limit {
     pub(crate) fn least(name: &'static str, limit: Option<f64>, measured: Option<f64>) -> Option<Self> {
         let limit = limit?;
         Some(Self { name, limit, measured, held: measured.is_some_and(|measured| measured >= limit) })
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.held { "held" } else { "BROKEN" };
+        write!(f, "{verdict}: {} {} (measured {})", self.name, self.limit, number(self.measured))
     }
 }
 

@@ -169,11 +169,7 @@ impl Report {
     }
 
     fn write_limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for limit in &self.limits {
-            let verdict = if limit.held { "held" } else { "BROKEN" };
-            writeln!(f, "{verdict}: {} {} (measured {})", limit.name, limit.limit, number(limit.measured))?;
-        }
-        Ok(())
+        self.limits.iter().try_for_each(|limit| writeln!(f, "{limit}"))
     }
 }
 

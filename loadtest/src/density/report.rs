@@ -154,11 +154,7 @@ impl fmt::Display for Report {
                 "\nProjection, not a measurement: {sandboxes} such sandboxes on {processors} such cores, a fifth of them left, in {gib:.1} GiB"
             )?;
         }
-        for limit in &self.limits {
-            let Limit { name, limit, measured, held } = limit;
-            writeln!(f, "\n{name} {limit}: {measured:?} {}", if *held { "held" } else { "BROKEN" })?;
-        }
-        Ok(())
+        self.limits.iter().try_for_each(|limit| writeln!(f, "{limit}"))
     }
 }
 

@@ -100,10 +100,6 @@ impl fmt::Display for Report {
                 writeln!(f, "{:<28} a round failed: {trouble}", "")?;
             }
         }
-        for limit in &self.limits {
-            let Limit { name, limit, measured, held } = limit;
-            writeln!(f, "\n{name} {limit}: {measured:?} {}", if *held { "held" } else { "BROKEN" })?;
-        }
-        Ok(())
+        self.limits.iter().try_for_each(|limit| writeln!(f, "{limit}"))
     }
 }

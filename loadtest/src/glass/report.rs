@@ -98,11 +98,7 @@ impl fmt::Display for Report {
         writeln!(f, "when pictures were captured is told by the wall clock, in whole milliseconds, and may be off by more")?;
         let late = ages.due_to_drawn.map_or_else(|| "–".to_owned(), |late| format!("{:.1} ms (p99)", late.p99));
         writeln!(f, "painter: pictures were drawn {late} after they were due; ages count from when the X server was asked to")?;
-        for limit in &self.limits {
-            let verdict = if limit.held { "held" } else { "BROKEN" };
-            writeln!(f, "{verdict}: {} {} (measured {})", limit.name, limit.limit, number(limit.measured))?;
-        }
-        Ok(())
+        self.limits.iter().try_for_each(|limit| writeln!(f, "{limit}"))
     }
 }
 

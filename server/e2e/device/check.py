@@ -162,7 +162,8 @@ def check_frames():
             copies = stats["copies"] - before["copies"]
             assert copies == stats["frames_out"] - before["frames_out"], stats
             assert stats["copied_bytes"] - before["copied_bytes"] == FRAME_BYTES * copies, stats
-            assert f"crosspoint_camera_copies_total {before['copies'] + copies}" in server.get("/metrics") or server.stats() != stats
+            # The clip goes on between the two calls; between some of them no frame comes.
+            until(lambda: f"crosspoint_camera_copies_total {server.stats()['copies']}\n" in server.get("/metrics"), "the metric says the same")
 
             server.post("pause")
             reader.says(lambda number: number == -1, "pause is black")
@@ -237,7 +238,6 @@ def check_devices():
             until(lambda: late.status()["last_error"] is None, "it is taken over")
             with Reader("/dev/video1") as reader:
                 reader.says(lambda number: number >= 0, "and shown by the one that waited")
-        first.process.terminate = lambda: None
     assert "Video Output" in capabilities("/dev/video1")
     with Crosspoint("v4l2:/dev/video9") as server:
         server.play("fits.ts", loop=True)
