@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::time::Instant;
 
 use crosspoint_ffi::x11::bgra_to_i420;
-use crosspoint_ffi::{Bgra, I420, I420Mut, Plane, Result};
+use crosspoint_ffi::{Bgra, I420, I420Mut, Result};
+
+use super::blocks::{self, Before};
 
 /// The picture that is encoded, again and again.
 ///
@@ -27,8 +29,6 @@ pub(super) struct Canvas {
     before: Vec<u8>,
 }
 
-/// The samples of a block's side.
-const SIDE: usize = 16;
 /// The part of the picture, 1 in so many, that is looked at closely when it was drawn on. Of more than that something changed for sure.
 const SMALL_PART: usize = 4;
 
@@ -36,7 +36,7 @@ impl Canvas {
     /// Makes a black one of even sides.
     pub(super) fn new((width, height): (u32, u32)) -> Self {
         let bytes = vec![0; width as usize * height as usize * 3 / 2];
-        let blocks = vec![0; (width as usize).div_ceil(SIDE) * (height as usize).div_ceil(SIDE)];
+        let blocks = vec![0; blocks::count(width as usize, height as usize)];
         let mut canvas = Self { bytes, width, height, version: 0, scene: 0, captured: Instant::now(), blocks, before: Vec::new() };
         canvas.picture_mut().fill_black();
         canvas
@@ -127,20 +127,18 @@ impl Canvas {
 
     /// Marks the blocks of `rows` that changed; unless they are to be compared with what was remembered, all. Says whether there are any.
     fn mark(&mut self, rows: &Range<usize>, compares: bool, version: u64) -> bool {
-        let mut blocks = std::mem::take(&mut self.blocks);
-        let (width, columns) = (self.width as usize, (self.width as usize).div_ceil(SIDE));
-        let (picture, before) = (self.picture(), Before { bytes: &self.before, rows, width });
+        let mut marked = std::mem::take(&mut self.blocks);
         let mut is_changed = false;
-        for row in rows.start / SIDE..rows.end.div_ceil(SIDE) {
-            let inside = rows.start.max(row * SIDE)..rows.end.min((row + 1) * SIDE);
-            for column in 0..columns {
-                if !compares || before.differs(&picture, &inside, column * SIDE..width.min((column + 1) * SIDE)) {
-                    blocks[row * columns + column] = version;
-                    is_changed = true;
-                }
-            }
+        let mark = |block: usize| {
+            marked[block] = version;
+            is_changed = true;
+        };
+        if compares {
+            Before { bytes: &self.before, rows: rows.clone() }.changed(self.picture()).for_each(mark);
+        } else {
+            blocks::in_rows(self.width as usize, rows).for_each(mark);
         }
-        self.blocks = blocks;
+        self.blocks = marked;
         is_changed
     }
 
@@ -149,37 +147,10 @@ impl Canvas {
     }
 }
 
-/// Rows of a picture as they were: its planes' one after the other.
-struct Before<'a> {
-    bytes: &'a [u8],
-    rows: &'a Range<usize>,
-    width: usize,
-}
-
-impl Before<'_> {
-    /// Whether `picture` is another in this part of the rows.
-    fn differs(&self, picture: &I420<'_>, rows: &Range<usize>, columns: Range<usize>) -> bool {
-        let luma_bytes = self.rows.len() * self.width;
-        let (luma, chroma) = self.bytes.split_at(luma_bytes);
-        let (blue, red) = chroma.split_at(luma_bytes / 4);
-        let half = |range: &Range<usize>| range.start / 2..range.end / 2;
-        let (half_rows, half_columns) = (half(rows), half(&columns));
-        differ(picture.y, luma, self.rows.start, rows, &columns)
-            || differ(picture.u, blue, self.rows.start / 2, &half_rows, &half_columns)
-            || differ(picture.v, red, self.rows.start / 2, &half_rows, &half_columns)
-    }
-}
-
-/// Whether a packed plane differs from what it was from row `first` on, in this part.
-fn differ(plane: Plane<'_>, before: &[u8], first: usize, rows: &Range<usize>, columns: &Range<usize>) -> bool {
-    rows.clone().any(|row| {
-        let old = &before[(row - first) * plane.stride..][columns.clone()];
-        plane.data[row * plane.stride..][columns.clone()] != *old
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use crosspoint_ffi::Plane;
+
     use super::*;
 
     const WIDTH: usize = 70;

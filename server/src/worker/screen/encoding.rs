@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crosspoint_ffi::av::{H264Settings, Mpeg1Encoder, Vp8Encoder};
-use crosspoint_ffi::scale::{SampleRange, Scaler};
-use crosspoint_ffi::{Error, I420, I420Mut, MediaTime, Packet, Remedy, Result, VideoFormat};
+use crosspoint_ffi::{Error, I420, MediaTime, Packet, Remedy, Result, VideoFormat};
 use crosspoint_router::broadcast::Rendition;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::canvas::Canvas;
 use super::film::{Change, Film, MOST_BLOCKS, Made, Work};
+use super::half::Half;
 use super::schedule::{Refresh, Schedule};
 use super::{EncodeSettings, Orders, ScreenCodec, ScreenView, Shared};
 
@@ -33,15 +33,6 @@ pub(super) struct Encoding {
     half: Half,
     /// What changed in the picture, used again and again.
     blocks: Vec<u32>,
-}
-
-/// A picture that is made smaller again and again.
-///
-/// Copies: 1 (a quarter of the picture, once for all viewers of the rendition).
-#[derive(Debug, Default)]
-struct Half {
-    scaler: Scaler,
-    bytes: Vec<u8>,
 }
 
 /// A state of the canvas.
@@ -147,12 +138,21 @@ impl Encoding {
         let key = ordered || self.seen.is_none_or(|seen| seen.scene != canvas.scene());
         // Out of the way: preparing needs all of us.
         let (mut half, mut blocks) = (std::mem::take(&mut self.half), std::mem::take(&mut self.blocks));
-        let whole = canvas.picture();
-        let picture = match self.settings.rendition {
-            Rendition::Whole => whole,
-            Rendition::Half => half.of(&whole),
+        let is_same = self.seen.is_some_and(|seen| seen.version == canvas.version());
+        if self.settings.rendition == Rendition::Half && !is_same {
+            half.take(&canvas.picture());
+        }
+        let rendition = self.settings.rendition;
+        let picture = match rendition {
+            Rendition::Whole => canvas.picture(),
+            Rendition::Half => half.picture(),
         };
-        let change = self.change(canvas, &mut blocks);
+        let change = match self.seen {
+            Some(_) if is_same => Change::Nothing,
+            Some(seen) if rendition == Rendition::Whole => change(canvas.changed_since(seen.version), &mut blocks),
+            Some(_) => half.changed().map_or(Change::Much, |changed| change(changed, &mut blocks)),
+            None => Change::Much,
+        };
         let encoded = self.prepare(&picture, key, &shared.view).and_then(|()| {
             let encoder = self.encoder.as_mut().expect("just prepared");
             let pts = MediaTime::from(stamp.saturating_duration_since(shared.epoch));
@@ -176,19 +176,6 @@ impl Encoding {
         let bytes: usize = made.packets.iter().map(|packet| packet.data.len()).sum();
         shared.view.encoded_bytes.fetch_add(bytes as u64, Relaxed);
         Ok(made.packets)
-    }
-
-    /// What changed since the last picture, in `blocks` where it is little: of one that is not made smaller.
-    fn change<'a>(&self, canvas: &Canvas, blocks: &'a mut Vec<u32>) -> Change<'a> {
-        match self.seen {
-            Some(seen) if seen.version == canvas.version() => Change::Nothing,
-            Some(seen) if self.settings.rendition == Rendition::Whole => {
-                blocks.clear();
-                blocks.extend(canvas.changed_since(seen.version).take(MOST_BLOCKS + 1));
-                if blocks.len() > MOST_BLOCKS { Change::Much } else { Change::Few(blocks) }
-            }
-            _ => Change::Much,
-        }
     }
 
     /// Sees that the encoder is for pictures of this size and for the bitrate that is ordered.
@@ -222,18 +209,6 @@ impl Encoding {
         view.encoders.fetch_add(1, Relaxed);
         self.encoder = Some(Encoder { codec, format, bitrate_bps });
         Ok(())
-    }
-}
-
-impl Half {
-    /// `picture` in half its size: sides stay even, and as large as an encoder needs.
-    fn of(&mut self, picture: &I420<'_>) -> I420<'_> {
-        let side = |side: usize| u32::try_from((side / 4 * 2).max(LEAST_SIDE)).unwrap_or(u32::MAX);
-        let (width, height) = (side(picture.width), side(picture.height));
-        self.bytes.resize(width as usize * height as usize * 3 / 2, 0);
-        let mut target = I420Mut::packed(&mut self.bytes, width, height).expect("even and sized");
-        self.scaler.scale(picture, SampleRange::Limited, &mut target);
-        I420::packed(&self.bytes, width, height).expect("even and sized")
     }
 }
 
@@ -281,8 +256,16 @@ impl ScreenCodec {
     }
 }
 
-/// The smallest side of a picture that is encoded.
-const LEAST_SIDE: usize = 16;
+/// A change of these blocks, which are put into `blocks` where they are few.
+fn change(changed: impl Iterator<Item = u32>, blocks: &mut Vec<u32>) -> Change<'_> {
+    blocks.clear();
+    blocks.extend(changed.take(MOST_BLOCKS + 1));
+    match blocks.len() {
+        0 => Change::Nothing,
+        1..=MOST_BLOCKS => Change::Few(blocks),
+        _ => Change::Much,
+    }
+}
 
 fn format(picture: &I420<'_>, frame_rate: u32) -> Result<VideoFormat> {
     let side = |side: usize| u32::try_from(side).unwrap_or(0);

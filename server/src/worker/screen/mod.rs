@@ -13,13 +13,17 @@
 //! | `film` | H.264 of a screen that moves and rests: what needs no encoder |
 //! | `source` | the display, there or not |
 //! | `canvas` | the picture of it, and what changed when |
+//! | `half` | the same in half its size |
+//! | `blocks` | the blocks that pictures are compared by |
 //! | `turn` | the thread's loop |
 //!
 //! Copies: 1 (the X server writes changed rows into the shared segment), then the one conversion that all encoders read from.
 
+mod blocks;
 mod canvas;
 mod encoding;
 mod film;
+mod half;
 mod schedule;
 mod source;
 #[cfg(test)]
@@ -194,14 +198,7 @@ impl Screen {
         };
         let wake = wake.map_err(|error| self.shared.trouble.note(error)).ok();
         roster.wake.clone_from(&wake);
-        let orders = Arc::new(Orders {
-            key: AtomicBool::new(true),
-            joined: AtomicBool::new(true),
-            refresh: AtomicU32::new(Refresh::default() as u32),
-            bitrate_bps: AtomicU32::new(settings.first_bitrate_bps),
-            ended: AtomicBool::new(false),
-            wake,
-        });
+        let orders = Arc::new(Orders::new(settings.first_bitrate_bps, wake));
         if let Some(wake) = &orders.wake {
             roster.arrivals.push(Encoding::new(settings, Arc::clone(&orders), packets));
             wake.raise();
@@ -262,6 +259,17 @@ impl Drop for ScreenEncode {
 }
 
 impl Orders {
+    fn new(bitrate_bps: u32, wake: Option<Arc<Wake>>) -> Self {
+        Self {
+            key: AtomicBool::new(true),
+            joined: AtomicBool::new(true),
+            refresh: AtomicU32::new(Refresh::default() as u32),
+            bitrate_bps: AtomicU32::new(bitrate_bps),
+            ended: AtomicBool::new(false),
+            wake,
+        }
+    }
+
     fn wake(&self) {
         if let Some(wake) = &self.wake {
             wake.raise();

@@ -2,9 +2,11 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crosspoint_ffi::Codec;
 use crosspoint_ffi::av::VideoDecoder;
+use crosspoint_ffi::{Bgra, Codec, I420, Plane};
 
+use super::canvas::Canvas;
+use super::half::Half;
 use super::*;
 
 /// A private X server, killed when dropped.
@@ -65,6 +67,20 @@ fn next(packets: &mut mpsc::Receiver<Packet>) -> Packet {
         }
         std::thread::yield_now();
     }
+}
+
+/// The planes of a picture, packed one behind the other.
+fn samples(picture: &I420<'_>) -> Vec<u8> {
+    let (width, height) = (picture.width, picture.height);
+    let planes = [(picture.y, width, height), (picture.u, width / 2, height / 2), (picture.v, width / 2, height / 2)];
+    planes.into_iter().flat_map(|(plane, width, height)| (0..height).flat_map(move |y| plane.row(y, width).to_vec())).collect()
+}
+
+/// What a decoder shows for `packet`, its planes packed one behind the other.
+pub(super) fn shown(decoder: &mut VideoDecoder, packet: &Packet) -> Vec<u8> {
+    decoder.send(packet).expect("a good packet");
+    let shown = decoder.receive().expect("a good packet").expect("a picture for each packet");
+    samples(&shown.as_i420().expect("planar"))
 }
 
 /// The mean luma of what `packet`, a key frame, shows, and its size.
@@ -214,5 +230,52 @@ fn half_size_rendition_is_half_as_wide_and_high() {
         let _encode = screen.encode(settings, sender);
         let (luma, size) = luma(&next(&mut packets));
         assert!(luma.abs_diff(16) <= 1 && size == (640, 360), "{codec:?}: {luma} {size:?}");
+    }
+}
+
+#[test]
+fn caret_is_patched_into_the_whole_picture_and_into_the_half_of_it_alike() {
+    const WIDTH: usize = 642;
+    const HEIGHT: usize = 362;
+    let rows = |screen: &[u8], canvas: &mut Canvas, rows| {
+        let pixels = Plane { data: screen, stride: WIDTH * 4 };
+        canvas.draw(&Bgra { width: WIDTH, height: HEIGHT, pixels }, &[rows], Instant::now()).expect("inside");
+    };
+    for rendition in [Rendition::Whole, Rendition::Half] {
+        let shared = Screen::new(None, Instant::now()).shared;
+        let (sender, mut packets) = mpsc::channel(8);
+        let settings = EncodeSettings { rendition, ..settings(ScreenCodec::H264, 30) };
+        let mut encoding = Encoding::new(settings, Arc::new(Orders::new(settings.first_bitrate_bps, None)), sender);
+        let (mut canvas, mut half) = (Canvas::new((WIDTH as u32, HEIGHT as u32)), Half::default());
+        let mut decoder = VideoDecoder::new(Codec::H264).expect("a decoder");
+        let mut now = shared.epoch;
+        // The picture that is to be seen, and the one that is.
+        let mut turn = |canvas: &Canvas| {
+            now += Duration::from_millis(100);
+            encoding.turn(canvas, now, &shared);
+            let seen = std::iter::from_fn(|| packets.try_recv().ok()).map(|packet| shown(&mut decoder, &packet)).last();
+            half.take(&canvas.picture());
+            let picture = if rendition == Rendition::Half { half.picture() } else { canvas.picture() };
+            (samples(&picture), seen)
+        };
+        // A page with something on it, which the encoder makes as fine as can be.
+        let mut screen: Vec<_> = (0..WIDTH * HEIGHT * 4).map(|at| (at / 4 % WIDTH / 9 * 20 + at / 4 / WIDTH / 7 * 30) as u8).collect();
+        rows(&screen, &mut canvas, 0..HEIGHT);
+        let mut before = Vec::new();
+        for _ in 0..8 {
+            before = turn(&canvas).0;
+        }
+        for nth in 1..20 {
+            let (column, row) = (nth * 31, nth * 17);
+            (row..row + 19).for_each(|row| screen[(row * WIDTH + column) * 4..][..8].iter_mut().for_each(|value| *value ^= 0xff));
+            rows(&screen, &mut canvas, row / 2 * 2..(row + 20) / 2 * 2);
+            let (picture, seen) = turn(&canvas);
+            let seen = seen.expect("a picture for each change");
+            let differing: Vec<_> = (0..picture.len()).filter(|&at| picture[at] != before[at]).collect();
+            let wrong = differing.iter().filter(|&&at| seen[at] != picture[at]).count();
+            assert!(differing.len() > 10 && wrong == 0, "{rendition:?}, {nth}: {wrong} of {} are not as they were drawn", differing.len());
+            assert_eq!(shared.view.patches.load(Relaxed), nth as u64, "{rendition:?}");
+            before = picture;
+        }
     }
 }

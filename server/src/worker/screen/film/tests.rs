@@ -3,6 +3,7 @@ use std::time::Duration;
 use crosspoint_ffi::VideoFormat;
 use crosspoint_ffi::av::{Preset, VideoDecoder};
 
+use super::super::tests::shown;
 use super::*;
 
 const WIDTH: u32 = 320;
@@ -27,16 +28,6 @@ fn settings(preset: Preset, bitrate_bps: u32) -> H264Settings {
 
 fn pts(nth: usize) -> MediaTime {
     MediaTime::from(Duration::from_millis(100) * u32::try_from(nth).expect("few"))
-}
-
-/// What a decoder shows for `packet`, its planes packed one behind the other.
-fn shown(decoder: &mut VideoDecoder, packet: &Packet) -> Vec<u8> {
-    decoder.send(packet).expect("a good packet");
-    let shown = decoder.receive().expect("a good packet").expect("a picture for each packet");
-    let shown = shown.as_i420().expect("planar");
-    let planes =
-        [(shown.y, shown.width, shown.height), (shown.u, shown.width / 2, shown.height / 2), (shown.v, shown.width / 2, shown.height / 2)];
-    planes.into_iter().flat_map(|(plane, width, height)| (0..height).flat_map(move |y| plane.row(y, width).to_vec())).collect()
 }
 
 /// Where the samples of macroblock `block` are in a packed picture.
