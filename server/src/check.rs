@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crosspoint_ffi::av::{H264Encoder, H264Settings};
+use crosspoint_ffi::lend::Lender;
 use crosspoint_ffi::pulse::Connection;
 use crosspoint_ffi::x11::{Display, Screen};
 use rustix::process::{Resource, getrlimit};
@@ -160,7 +161,7 @@ fn camera(config: &Config) -> Outcome {
     }
     let Some(path) = config.camera.file() else { return Good("off (--camera)".to_owned()) };
     let was_there = path.exists();
-    let opened = Y4mCamera::open(path, config.canvas);
+    let opened = Y4mCamera::open(path, config.canvas, &Lender::default());
     if !was_there && opened.is_ok() {
         // It was made for the trial only.
         let _ = fs::remove_file(path);

@@ -224,7 +224,7 @@ fn camera(config: &Config, lender: &Lender) -> crosspoint_ffi::Result<Option<Dev
         return Ok(Some(Device::V4l2(Box::new(V4l2Camera::new(path, config.canvas, lender.clone(), Box::new(Output::open))))));
     }
     let Some(path) = config.camera.file() else { return Ok(None) };
-    let (file, canvas) = (Y4mCamera::open(path, config.canvas)?, config.canvas);
+    let (file, canvas) = (Y4mCamera::open(path, config.canvas, lender)?, config.canvas);
     info!(path = %path.display(), width = canvas.width(), height = canvas.height(), rate = canvas.frame_rate(), "camera ready");
     Ok(Some(Device::Y4m(file, path.to_owned())))
 }

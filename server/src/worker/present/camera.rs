@@ -50,7 +50,7 @@ impl Camera {
                 Ok(None)
             }
             Device::Y4m(file, _) if file.format() == format => Ok(None),
-            Device::Y4m(_, path) => Ok(Some(Device::Y4m(Y4mCamera::replace(path, format)?, path.clone()))),
+            Device::Y4m(file, path) => Ok(Some(Device::Y4m(file.replaced(path, format)?, path.clone()))),
         }
     }
 
