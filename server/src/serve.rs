@@ -105,6 +105,7 @@ pub async fn serve_with(
         // One left by an earlier run would tell whoever waits for it that this one listens already.
         remove_stale(path).map_err(ready_file_error)?;
     }
+    let is_inherited = inherited.main.is_some();
     let (listener, listen) = match inherited.main {
         Some(listener) => adopt(listener, "--listen")?,
         None => bind(config.listen, "--listen")?,
@@ -129,17 +130,17 @@ pub async fn serve_with(
     let rtc = Rtc::new(&config, udp, listen).map_err(Error::Rtc)?;
     tokio::task::spawn_local(rtc.clone().run(ending.shutdown()));
     let ready = Ready { listen, udp: udp_address, rtmp: address(&rtmp), rtmps: address(&rtmps) };
-    let app = App::start(&config, rtc.clone(), ending.shutdown())?;
+    let app = App::start(&config, rtc.clone(), ending.weak())?;
     let (tokens, waiting) = (Rc::new(tokens), Waiting::new(config.limits.max_waiting));
     let door = Rc::new(Door::new(app.clone(), &config, Rc::clone(&tokens), Rc::clone(&waiting), &ready));
     let rooms = Rc::new(Rooms { door, app, tokens, rtc, tls, waiting, first_byte: config.limits.first_byte });
     for (bound, entrance) in [(rtmp, Entrance::Rtmp), (rtmps, Entrance::Rtmps)] {
         if let Some((listener, _)) = bound {
             let mut asked = ending.shutdown();
-            let accept = net::accept(listener, entrance, Rc::clone(&rooms), ending.shutdown());
+            let (rooms, shutdown) = (Rc::clone(&rooms), ending.shutdown());
             tokio::task::spawn_local(async move {
                 tokio::select! {
-                    never = accept => match never {},
+                    never = net::accept(&listener, entrance, rooms, shutdown) => match never {},
                     () = asked.requested() => {}
                 }
             });
@@ -153,11 +154,22 @@ pub async fn serve_with(
     on_ready(&ready);
 
     tokio::select! {
-        never = net::accept(listener, Entrance::Any, rooms, ending.shutdown()) => match never {},
+        never = net::accept(&listener, Entrance::Any, Rc::clone(&rooms), ending.shutdown()) => match never {},
         _ = ends.recv() => {}
     }
     ending.request();
+    let late = Ending::new();
+    let refuse = async {
+        if is_inherited {
+            // Who comes now waits at the listener for whoever inherits it next.
+            std::future::pending().await
+        } else {
+            // Who comes now is told that it is the end, and not waited for.
+            net::accept(&listener, Entrance::Any, rooms, late.shutdown()).await
+        }
+    };
     tokio::select! {
+        never = refuse => match never {},
         in_time = ending.all_gone(config.limits.drain) => if !in_time {
             tracing::warn!("some connections did not end in time");
         },

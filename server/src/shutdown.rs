@@ -21,8 +21,15 @@ pub struct Ending {
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     requested: watch::Receiver<bool>,
-    /// Never sent on: the channel closes when the last task has dropped its clone.
-    _here: mpsc::Sender<Infallible>,
+    /// Never sent on: the channel closes when the last task has dropped its clone. Nothing when all were gone already.
+    _here: Option<mpsc::Sender<Infallible>>,
+}
+
+/// The asked side of one who is asked nothing and not waited for, but hands out what others are asked by.
+#[derive(Clone, Debug)]
+pub struct WeakShutdown {
+    requested: watch::Receiver<bool>,
+    here: mpsc::WeakSender<Infallible>,
 }
 
 impl Ending {
@@ -31,13 +38,20 @@ impl Ending {
     pub fn new() -> Self {
         let (request, requested) = watch::channel(false);
         let (here, all_gone) = mpsc::channel(1);
-        Self { request, shutdown: Shutdown { requested, _here: here }, all_gone }
+        Self { request, shutdown: Shutdown { requested, _here: Some(here) }, all_gone }
     }
 
     /// A handle for a task that is to be asked and waited for.
     #[must_use]
     pub fn shutdown(&self) -> Shutdown {
         self.shutdown.clone()
+    }
+
+    /// A handle that nobody waits for.
+    #[must_use]
+    pub fn weak(&self) -> WeakShutdown {
+        let here = self.shutdown._here.as_ref().expect("ours is there for as long as we are");
+        WeakShutdown { requested: self.shutdown.requested.clone(), here: here.downgrade() }
     }
 
     /// Asks everyone to end.
@@ -70,6 +84,20 @@ impl Shutdown {
     pub async fn requested(&mut self) {
         // The asking side gone is the end, too.
         let _ = self.requested.wait_for(|requested| *requested).await;
+    }
+}
+
+impl WeakShutdown {
+    /// Whether the end was asked for.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        *self.requested.borrow()
+    }
+
+    /// A handle for a task that is to be asked and waited for.
+    #[must_use]
+    pub fn upgrade(&self) -> Shutdown {
+        Shutdown { requested: self.requested.clone(), _here: self.here.upgrade() }
     }
 }
 
@@ -117,8 +145,18 @@ mod tests {
                 let ending = Ending::new();
                 let stuck = ending.shutdown();
                 ending.request();
-                assert!(!ending.all_gone(Duration::from_millis(1)).await);
-                drop(stuck);
+                let weak = ending.weak();
+                assert!(!ending.all_gone(Duration::from_millis(1)).await && weak.is_requested());
+                drop((stuck, weak.upgrade()));
+
+                let ending = Ending::new();
+                let weak = ending.weak();
+                let mut task = weak.upgrade();
+                let worker = tokio::task::spawn_local(async move { task.requested().await });
+                ending.request();
+                assert!(ending.all_gone(Duration::from_secs(10)).await, "a weak handle is not waited for");
+                worker.await.unwrap();
+                assert!(weak.upgrade().is_requested());
             })
             .unwrap();
     }

@@ -31,7 +31,7 @@ use crate::config::{CameraChoice, Config, IceServer, Limits};
 use crate::histogram::HistogramStats;
 use crate::rtc::Rtc;
 use crate::rtmp::Push;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, WeakShutdown};
 use crate::ws::{self, Close, Socket};
 use media::Media;
 use pulls::Pulls;
@@ -44,7 +44,7 @@ pub(crate) use sessions::{SessionKind, SessionToken};
 pub struct App(Rc<Inner>);
 
 struct Inner {
-    shutdown: Shutdown,
+    shutdown: WeakShutdown,
     display: Option<String>,
     camera: CameraChoice,
     inputs: RefCell<Inputs>,
@@ -69,7 +69,7 @@ impl App {
     ///
     /// # Errors
     /// When the camera cannot be opened or a thread cannot be started.
-    pub(crate) fn start(config: &Config, rtc: Rtc, shutdown: Shutdown) -> Result<Self, Error> {
+    pub(crate) fn start(config: &Config, rtc: Rtc, shutdown: WeakShutdown) -> Result<Self, Error> {
         Ok(Self(Rc::new(Inner {
             media: Media::start(config)?,
             pulls: Pulls::new(&config.media_root),
@@ -208,7 +208,7 @@ impl App {
         if let Some(target) = target {
             let channel = self.0.media.broadcast.channel(key);
             let span = tracing::info_span!("push", stream = %id);
-            let push = span.in_scope(|| Push::start(target, channel, self.stall(), self.0.shutdown.clone()));
+            let push = span.in_scope(|| Push::start(target, channel, self.stall(), self.shutdown()));
             self.0.pushes.borrow_mut().insert(id, push);
         }
         Ok(status)
@@ -241,13 +241,23 @@ impl App {
         streams.list()
     }
 
+    /// Whether the end was asked for.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.0.shutdown.is_requested()
+    }
+
+    /// A handle for a task that ends with the server, which waits for it.
+    fn shutdown(&self) -> Shutdown {
+        self.0.shutdown.upgrade()
+    }
+
     /// Whether it can do what it was configured to do.
     ///
     /// # Errors
     /// When it ends, or the display or the sound server is away.
     pub fn readiness(&self) -> Result<(), Refusal> {
         let away = |what: &str| Err(Refusal::new(RefusalKind::Unavailable, what));
-        if self.0.shutdown.is_requested() {
+        if self.is_ending() {
             return away("the server ends");
         }
         if self.0.display.as_deref().is_some_and(|name| !display::answers(name)) {
@@ -311,7 +321,7 @@ impl App {
             // It was configured away between the upgrade's answer and now.
             return socket.end(Close::RECONFIGURED.into()).await;
         }
-        let mut shutdown = self.0.shutdown.clone();
+        let mut shutdown = self.shutdown();
         let (sitting, left) = self.0.video.sit_down();
         let mut ingest = self.0.media.video_ingest().await;
         let end = tokio::select! {
@@ -330,7 +340,7 @@ impl App {
         if self.may_publish_audio().is_err() {
             return socket.end(Close::RECONFIGURED.into()).await;
         }
-        let mut shutdown = self.0.shutdown.clone();
+        let mut shutdown = self.shutdown();
         let (sitting, left) = self.0.audio.sit_down();
         let mut ingest = self.0.media.audio_ingest();
         let end = tokio::select! {
@@ -347,7 +357,7 @@ impl App {
 
     /// Shows the stream to `socket` until either ends.
     pub async fn view_stream(&self, id: StreamId, socket: Socket) {
-        let mut shutdown = self.0.shutdown.clone();
+        let mut shutdown = self.shutdown();
         let (watch, mut viewing) = match self.watch(&id, StreamMode::Socket) {
             Ok(watched) => watched,
             // Others came between the upgrade's answer and now, or it was stopped.
@@ -365,7 +375,7 @@ impl App {
 
     /// Shows the feed to `socket` until the socket ends or the feed's format changes. It stays while nothing is configured or live.
     pub async fn view_feed(&self, mut socket: Socket) {
-        let mut shutdown = self.0.shutdown.clone();
+        let mut shutdown = self.shutdown();
         if self.check_room().is_err() {
             return socket.end(Close::FULL.into()).await;
         }

@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 use super::sessions::Order;
 use super::{App, SessionKind, SessionToken};
 use crate::outlet::{Ears, Outlet};
-use crate::rtc::{Answered, Link, Said};
+use crate::rtc::{Answered, Link, Reach, Said};
 use crate::ws::Close;
 
 /// The tracks of a session that are still its own.
@@ -22,13 +22,13 @@ struct Tracks {
 }
 
 impl App {
-    /// Answers a publisher's offer for the tracks that are configured as webrtc; `host` is what it reached us by.
+    /// Answers a publisher's offer for the tracks that are configured as webrtc.
     ///
     /// # Errors
     /// When none is, there are too many peers, or the offer cannot be answered.
-    pub(crate) fn publish_rtc(&self, offer: Offer, host: &str) -> Result<String, Refusal> {
+    pub(crate) fn publish_rtc(&self, offer: Offer, reach: Reach<'_>) -> Result<String, Refusal> {
         let (video, audio) = self.0.inputs.borrow().may_publish_webrtc(offer.sends_video(), offer.sends_audio())?;
-        let answered = self.0.rtc.answer(offer, Role::Publisher, host)?;
+        let answered = self.0.rtc.answer(offer, Role::Publisher, reach)?;
         let sdp = answered.sdp.clone();
         let app = self.clone();
         tokio::task::spawn_local(async move { app.ingest(answered, Tracks { video, audio }, no_orders()).await });
@@ -40,9 +40,9 @@ impl App {
     ///
     /// # Errors
     /// As [`App::configure`] and [`App::publish_rtc`].
-    pub(crate) async fn publish_whip(&self, offer: Offer, host: &str) -> Result<(SessionToken, String), Refusal> {
+    pub(crate) async fn publish_whip(&self, offer: Offer, reach: Reach<'_>) -> Result<(SessionToken, String), Refusal> {
         let tracks = Tracks { video: offer.sends_video(), audio: offer.sends_audio() };
-        let answered = self.0.rtc.answer(offer, Role::Publisher, host)?;
+        let answered = self.0.rtc.answer(offer, Role::Publisher, reach)?;
         let before = self.0.inputs.borrow().spec().cloned();
         let (video, audio) = before.map(|spec| (spec.video, spec.audio)).unwrap_or_default();
         let canvas = video.clone();
@@ -87,7 +87,7 @@ impl App {
     /// Takes what a publisher sends until it ends, or others have taken over all its tracks; says which were its own to the end.
     async fn ingest(&self, answered: Answered, tracks: Tracks, mut orders: mpsc::Receiver<Order>) -> Tracks {
         let Answered { peer, mut said, .. } = answered;
-        let mut shutdown = self.0.shutdown.clone();
+        let mut shutdown = self.shutdown();
         loop {
             tokio::select! {
                 said = said.recv() => match said {

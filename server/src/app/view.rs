@@ -13,7 +13,7 @@ use super::publish::{next_order, no_orders};
 use super::sessions::Order;
 use super::{App, SessionKind, SessionToken, channel_key};
 use crate::broadcast::{Broadcast, ChannelKey, Packing, PicturesKey, Seat, Watch};
-use crate::rtc::{Answered, Said};
+use crate::rtc::{Answered, Reach, Said};
 use crate::worker::screen::ScreenCodec;
 
 impl App {
@@ -21,14 +21,14 @@ impl App {
     ///
     /// # Errors
     /// When there is no such stream, it is of another mode, there are too many peers, or the offer cannot be answered.
-    pub(crate) fn view_rtc(&self, id: Option<StreamId>, offer: Offer, host: &str) -> Result<String, Refusal> {
+    pub(crate) fn view_rtc(&self, id: Option<StreamId>, offer: Offer, reach: Reach<'_>) -> Result<String, Refusal> {
         let id = match id {
             Some(id) => id,
             None => self.0.streams.borrow().implied_of(StreamMode::Webrtc)?,
         };
         self.0.streams.borrow().may_view(&id, StreamMode::Webrtc)?;
         self.check_room()?;
-        let answered = self.0.rtc.answer(offer, Role::Viewer, host)?;
+        let answered = self.0.rtc.answer(offer, Role::Viewer, reach)?;
         let sdp = answered.sdp.clone();
         let app = self.clone();
         let span = tracing::info_span!("viewer", stream = %id);
@@ -40,12 +40,12 @@ impl App {
     ///
     /// # Errors
     /// When there is no such stream, there are too many peers, or the offer cannot be answered.
-    pub(crate) fn view_whep(&self, id: &StreamId, offer: Offer, host: &str) -> Result<(SessionToken, String), Refusal> {
+    pub(crate) fn view_whep(&self, id: &StreamId, offer: Offer, reach: Reach<'_>) -> Result<(SessionToken, String), Refusal> {
         if self.0.streams.borrow().spec(id).is_none() {
             return Err(Refusal::new(RefusalKind::Missing, format!("no stream with the id {id} runs")));
         }
         self.check_room()?;
-        let answered = self.0.rtc.answer(offer, Role::Viewer, host)?;
+        let answered = self.0.rtc.answer(offer, Role::Viewer, reach)?;
         let (token, orders) = self.0.sessions.open(SessionKind::Stream(id.clone()))?;
         let sdp = answered.sdp.clone();
         let (app, id, own) = (self.clone(), id.clone(), token.clone());
@@ -61,7 +61,7 @@ impl App {
     /// Shows a stream to a peer until either ends.
     async fn show(&self, id: StreamId, answered: Answered, mut orders: mpsc::Receiver<Order>) {
         let Answered { peer, mut said, .. } = answered;
-        let mut shutdown = self.0.shutdown.clone();
+        let mut shutdown = self.shutdown();
         let (leave, mut left) = oneshot::channel();
         self.0.viewers.borrow_mut().push((id.clone(), leave));
         // Nothing while it connects: what is encoded for it then would be stale.

@@ -14,6 +14,15 @@ pub struct Limits {
     /// Sockets of publishers at one time, those that are being closed included.
     #[arg(long, env = "CROSSPOINT_MAX_PUBLISHERS", value_name = "NUMBER", default_value = "64")]
     pub max_publishers: usize,
+    /// WebRTC peers, publishers and viewers together.
+    #[arg(long, env = "CROSSPOINT_MAX_PEERS", value_name = "NUMBER", default_value = "1000")]
+    pub max_peers: usize,
+    /// Those of them that were answered and are not connected yet: a second's worth of handshakes.
+    #[arg(long, env = "CROSSPOINT_MAX_CONNECTING", value_name = "NUMBER", default_value = "64")]
+    pub max_connecting: usize,
+    /// The same of one address; behind a port mapping all callers may have the same [default: that of --max-connecting].
+    #[arg(long, env = "CROSSPOINT_MAX_CONNECTING_PER_HOST", value_name = "NUMBER")]
+    pub max_connecting_per_host: Option<usize>,
     /// The longest WebSocket message; k and M are 1024 and 1024 × 1024 bytes.
     #[arg(long = "max-message", env = "CROSSPOINT_MAX_MESSAGE", value_name = "BYTES", default_value = "16M", value_parser = parse_bytes)]
     pub max_message_bytes: usize,
@@ -26,6 +35,10 @@ pub struct Limits {
     /// How long a viewer may read nothing, and a publisher stop within a message.
     #[arg(long, env = "CROSSPOINT_STALL", value_name = "TIME", default_value = "10", value_parser = parse_time)]
     pub stall: Duration,
+    /// How long the peer of a WebSocket may say nothing before it is pinged: less than proxies usually grant. Of three pings it has to
+    /// answer one.
+    #[arg(long, env = "CROSSPOINT_KEEP_ALIVE", value_name = "TIME", default_value = "20", value_parser = parse_time)]
+    pub keep_alive: Duration,
     /// How long everyone may take to end when the server does.
     #[arg(long, env = "CROSSPOINT_DRAIN", value_name = "TIME", default_value = "5", value_parser = parse_time)]
     pub drain: Duration,

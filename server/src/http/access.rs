@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::query;
 use super::route::{Route, Scope};
 use crate::config::{Config, Grant, HostName, Origin};
+use crate::rtc::Reach;
 use crate::tokens::Tokens;
 
 /// The rules, as the flags extend them.
@@ -44,6 +45,8 @@ pub(super) struct Caller {
     pub(super) authority: String,
     /// And how.
     pub(super) scheme: Scheme,
+    /// The address that it calls from.
+    pub(super) from: IpAddr,
     /// The other origin it calls from, by leave of `--allow-origin`.
     pub(super) origin: Option<HeaderValue>,
 }
@@ -67,6 +70,11 @@ impl Caller {
         format!("{scheme}://{}{path}", self.authority)
     }
 
+    /// How its offer of WebRTC reached us.
+    pub(super) fn reach(&self) -> Reach<'_> {
+        Reach { host: &self.authority, from: self.from }
+    }
+
     /// The host without its port; an IPv6 address keeps its brackets.
     pub(super) fn host(&self) -> &str {
         let end = self.authority.rfind(':').filter(|colon| self.authority.rfind(']').is_none_or(|bracket| bracket < *colon));
@@ -80,8 +88,8 @@ impl Access {
         Self { hosts, origins, tokens, trusts_forwarded: config.trust_forwarded, port }
     }
 
-    /// Lets a caller in or says why not. `call` is what it calls, if that is there, and `scheme` how it is connected to us.
-    pub(super) fn check<B>(&self, request: &Request<B>, call: Option<&Route>, scheme: Scheme) -> Result<Caller, Failure> {
+    /// Lets a caller in or says why not. `call` is what it calls, if that is there, `scheme` how it is connected to us, and `from` whence.
+    pub(super) fn check<B>(&self, request: &Request<B>, call: Option<&Route>, scheme: Scheme, from: IpAddr) -> Result<Caller, Failure> {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         let (authority, scheme) = self.reached_by(uri, headers, scheme)?;
         let other = match single(headers, &header::ORIGIN)? {
@@ -106,7 +114,7 @@ impl Access {
         if method != Method::OPTIONS {
             self.check_token(request, call.map_or(Scope::Any, Route::scope))?;
         }
-        Ok(Caller { authority, scheme, origin: other })
+        Ok(Caller { authority, scheme, from: self.from(headers, from), origin: other })
     }
 
     /// Lets through who knows a token for calls of this scope, where tokens are asked for.
@@ -146,6 +154,13 @@ impl Access {
         let Some(forwarded) = single(headers, &X_FORWARDED_HOST)? else { return Ok((direct, scheme)) };
         let authority = Authority::try_from(forwarded.as_bytes()).map_err(|_| misdirected())?;
         Ok((self.known(&authority)?, scheme))
+    }
+
+    /// The address that a proxy that is believed was called from: the last one of its list, which is its own word.
+    fn from(&self, headers: &HeaderMap, direct: IpAddr) -> IpAddr {
+        let told = headers.get_all(&X_FORWARDED_FOR).iter().next_back().filter(|_| self.trusts_forwarded);
+        let last = told.and_then(|list| list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+        last.unwrap_or(direct)
     }
 
     /// The host that the caller names, if it is one we may be known by.
@@ -216,6 +231,7 @@ fn misdirected() -> Failure {
 }
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");

@@ -18,6 +18,7 @@ mod time;
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -94,7 +95,7 @@ impl Door {
     }
 
     /// Serves one connection until it ends or is upgraded. When the end is asked for, the call that is being answered is the last.
-    pub(crate) async fn serve<S>(self: Rc<Self>, stream: S, scheme: Scheme, place: Place, mut shutdown: Shutdown)
+    pub(crate) async fn serve<S>(self: Rc<Self>, stream: S, scheme: Scheme, from: IpAddr, place: Place, mut shutdown: Shutdown)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -103,7 +104,7 @@ impl Door {
             let (door, here, place) = (self.clone(), here.clone(), Rc::clone(&place));
             async move {
                 place.renew();
-                let response = door.answer(request, scheme, &place, here).await;
+                let response = door.answer(request, (scheme, from), &place, here).await;
                 place.renew();
                 Ok::<_, Infallible>(response)
             }
@@ -126,9 +127,15 @@ impl Door {
     }
 
     /// Answers whatever comes; an error is an answer, too.
-    async fn answer(&self, mut request: Request<Incoming>, scheme: Scheme, place: &Place, here: Shutdown) -> Response<Answer> {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        (scheme, from): (Scheme, IpAddr),
+        place: &Place,
+        here: Shutdown,
+    ) -> Response<Answer> {
         let route = Route::find(request.method(), request.uri().path());
-        let caller = match self.access.check(&request, route.as_ref().ok(), scheme) {
+        let caller = match self.access.check(&request, route.as_ref().ok(), scheme, from) {
             Ok(caller) => caller,
             Err(failure) => return failure.into_response(),
         };
@@ -161,6 +168,9 @@ impl Door {
         here: Shutdown,
     ) -> Result<Response<Answer>, Failure> {
         let app = &self.app;
+        if app.is_ending() && !route.is_probe() {
+            return Err(ending());
+        }
         match route {
             Route::Asset(asset) => Ok(pages::asset(asset, request.headers())),
             Route::Configure => {
@@ -197,7 +207,7 @@ impl Door {
             }
             Route::Pause => Ok(self.status(app.pause()?, caller)),
             Route::PublishAudio => self.attach(Attach::PublishAudio, request, here),
-            Route::PublishRtc => rtc::publish(app, &caller.authority, request).await,
+            Route::PublishRtc => rtc::publish(app, caller.reach(), request).await,
             Route::PublishVideo => self.attach(Attach::PublishVideo, request, here),
             Route::Readyz => {
                 app.readiness()?;
@@ -217,10 +227,10 @@ impl Door {
                 Ok(json(StatusCode::OK, &api::Empty {}))
             }
             Route::ViewStream(id) => self.attach(Attach::View(id), request, here),
-            Route::ViewRtc => rtc::view(app, &caller.authority, request).await,
+            Route::ViewRtc => rtc::view(app, caller.reach(), request).await,
             Route::Watch(_) => Ok(pages::watch(request.headers())),
-            Route::Whep(id) => rtc::whep(app, &id, &caller.authority, request).await,
-            Route::Whip => rtc::whip(app, &caller.authority, request).await,
+            Route::Whep(id) => rtc::whep(app, &id, caller.reach(), request).await,
+            Route::Whip => rtc::whip(app, caller.reach(), request).await,
         }
     }
 
@@ -314,6 +324,11 @@ const HEADERS: Duration = Duration::from_secs(60);
 /// Every stream, as a caller who reaches us at `host` is told of it.
 fn list(app: &App, host: &str, rtmp: RtmpPorts) -> Vec<api::StreamInfo> {
     app.streams().into_iter().map(|status| streams::info(status, host, rtmp, Told::Anyone)).collect()
+}
+
+/// What is said at the end to those who want more than to know how things are.
+fn ending() -> Failure {
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the server ends: try again later").with(header::RETRY_AFTER, "5")
 }
 
 /// Refuses what is no WebSocket upgrade in a version that we speak.

@@ -107,6 +107,11 @@ impl Route {
         matches!(self, Self::Console | Self::Feed | Self::Watch(_))
     }
 
+    /// Whether it only tells how things are, which is told to the end.
+    pub(super) fn is_probe(&self) -> bool {
+        matches!(self, Self::Livez | Self::Metrics | Self::Readyz)
+    }
+
     /// Whose token opens it.
     pub(super) fn scope(&self) -> Scope {
         match self {

@@ -13,34 +13,35 @@ use super::api::{AnswerType, PublishOffer, Sdp, ViewOffer};
 use super::failure::Failure;
 use super::{Answer, body, json};
 use crate::app::{App, SessionKind, SessionToken};
+use crate::rtc::Reach;
 
 /// `POST /input/devices/virtual/webrtc/offer`
-pub(super) async fn publish(app: &App, host: &str, request: &mut Request<Incoming>) -> Result<Response<Answer>, Failure> {
+pub(super) async fn publish(app: &App, reach: Reach<'_>, request: &mut Request<Incoming>) -> Result<Response<Answer>, Failure> {
     let asked: PublishOffer = offer_body(request).await?;
-    let sdp = app.publish_rtc(parse(&asked.sdp)?, host)?;
+    let sdp = app.publish_rtc(parse(&asked.sdp)?, reach)?;
     Ok(json(StatusCode::OK, &Sdp { kind: AnswerType::Answer, sdp }))
 }
 
 /// `POST /stream/webrtc/offer`
-pub(super) async fn view(app: &App, host: &str, request: &mut Request<Incoming>) -> Result<Response<Answer>, Failure> {
+pub(super) async fn view(app: &App, reach: Reach<'_>, request: &mut Request<Incoming>) -> Result<Response<Answer>, Failure> {
     let asked: ViewOffer = offer_body(request).await?;
     let id = asked.id.as_deref().filter(|id| !id.is_empty());
     let id = id.map(str::parse::<StreamId>).transpose().map_err(|error| Failure::bad(error.to_string()))?;
-    let sdp = app.view_rtc(id, parse(&asked.sdp)?, host)?;
+    let sdp = app.view_rtc(id, parse(&asked.sdp)?, reach)?;
     Ok(json(StatusCode::OK, &Sdp { kind: AnswerType::Answer, sdp }))
 }
 
 /// `POST /whip/camera`
-pub(super) async fn whip(app: &App, host: &str, request: &mut Request<Incoming>) -> Result<Response<Answer>, Failure> {
+pub(super) async fn whip(app: &App, reach: Reach<'_>, request: &mut Request<Incoming>) -> Result<Response<Answer>, Failure> {
     let offer = sdp_body(request).await?;
-    let (token, sdp) = app.publish_whip(offer, host).await?;
+    let (token, sdp) = app.publish_whip(offer, reach).await?;
     Ok(created(app, &format!("/whip/camera/{token}"), &token, sdp))
 }
 
 /// `POST /whep/{id}`
-pub(super) async fn whep(app: &App, id: &StreamId, host: &str, request: &mut Request<Incoming>) -> Result<Response<Answer>, Failure> {
+pub(super) async fn whep(app: &App, id: &StreamId, reach: Reach<'_>, request: &mut Request<Incoming>) -> Result<Response<Answer>, Failure> {
     let offer = sdp_body(request).await?;
-    let (token, sdp) = app.view_whep(id, offer, host)?;
+    let (token, sdp) = app.view_whep(id, offer, reach)?;
     Ok(created(app, &format!("/whep/{id}/{token}"), &token, sdp))
 }
 

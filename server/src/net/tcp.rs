@@ -42,6 +42,13 @@ pub(crate) struct Rooms {
     pub(crate) first_byte: Duration,
 }
 
+impl Rooms {
+    /// Whether one who comes now is served: at the end only those are who can be told of it.
+    fn admits(&self, protocol: Protocol) -> bool {
+        !self.app.is_ending() || matches!(protocol, Protocol::Http | Protocol::Tls)
+    }
+}
+
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Entrance {
@@ -53,8 +60,8 @@ pub(crate) enum Entrance {
     Rtmps,
 }
 
-/// Accepts and serves for ever; dropping it closes the listener, and what was accepted goes on.
-pub(crate) async fn accept(listener: TcpListener, entrance: Entrance, rooms: Rc<Rooms>, shutdown: Shutdown) -> Infallible {
+/// Accepts and serves for ever; when it is dropped, what was accepted goes on.
+pub(crate) async fn accept(listener: &TcpListener, entrance: Entrance, rooms: Rc<Rooms>, shutdown: Shutdown) -> Infallible {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -85,6 +92,7 @@ pub(crate) async fn accept(listener: TcpListener, entrance: Entrance, rooms: Rc<
 async fn serve(stream: TcpStream, entrance: Entrance, place: Place, rooms: &Rooms, mut shutdown: Shutdown) -> io::Result<()> {
     // Every write of ours is a whole message that someone waits for.
     stream.set_nodelay(true)?;
+    let from = stream.peer_addr()?.ip().to_canonical();
     let protocol = match entrance {
         Entrance::Any => tokio::select! {
             protocol = timeout(rooms.first_byte, sniff(&stream)) => protocol,
@@ -94,9 +102,9 @@ async fn serve(stream: TcpStream, entrance: Entrance, place: Place, rooms: &Room
         Entrance::Rtmps => Ok(Ok(Some(Protocol::Tls))),
     };
     let Ok(protocol) = protocol else { return Ok(()) };
-    match protocol? {
+    match protocol?.filter(|protocol| rooms.admits(*protocol)) {
         Some(Protocol::Http) => {
-            Rc::clone(&rooms.door).serve(stream, Scheme::Http, place, shutdown).await;
+            Rc::clone(&rooms.door).serve(stream, Scheme::Http, from, place, shutdown).await;
         }
         Some(Protocol::Rtmp) => {
             bound_queue(&stream)?;
@@ -114,7 +122,7 @@ async fn serve(stream: TcpStream, entrance: Entrance, place: Place, rooms: &Room
 
 /// The same inside TLS.
 async fn serve_secure(stream: TcpStream, entrance: Entrance, place: Place, rooms: &Rooms, mut shutdown: Shutdown) -> io::Result<()> {
-    let acceptor = rooms.tls.acceptor()?;
+    let (acceptor, from) = (rooms.tls.acceptor()?, stream.peer_addr()?.ip().to_canonical());
     bound_queue(&stream)?;
     let setup = async {
         let mut stream = BufReader::new(acceptor.accept(stream).await?);
@@ -130,9 +138,9 @@ async fn serve_secure(stream: TcpStream, entrance: Entrance, place: Place, rooms
     };
     let Ok(setup) = setup else { return Ok(()) };
     let (stream, protocol) = setup?;
-    match protocol {
+    match protocol.filter(|protocol| rooms.admits(*protocol)) {
         Some(Protocol::Rtmp) => rtmp::play(stream, &rooms.app, &rooms.tokens, place, shutdown).await,
-        Some(Protocol::Http) => Rc::clone(&rooms.door).serve(stream, Scheme::Https, place, shutdown).await,
+        Some(Protocol::Http) => Rc::clone(&rooms.door).serve(stream, Scheme::Https, from, place, shutdown).await,
         // WebRTC is encrypted by itself, and TLS inside TLS is nothing that anyone means.
         Some(Protocol::IceTcp | Protocol::Tls | Protocol::Unknown) | None => {}
     }

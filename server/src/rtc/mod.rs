@@ -8,7 +8,7 @@ mod doors;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
@@ -35,6 +35,8 @@ struct Inner {
     /// What there is for a viewer's pictures.
     bitrates: Bitrates,
     clock: Clock,
+    /// Of the peers that connect, the most from one address.
+    most_from_one: usize,
     udp: Option<Udp>,
     peers: RefCell<Peers>,
     sessions: RefCell<HashMap<PeerId, Session>>,
@@ -47,6 +49,8 @@ struct Inner {
 
 struct Session {
     said: mpsc::Sender<Said>,
+    /// Where its offer came from, until it is connected.
+    connecting_from: Option<IpAddr>,
     /// Whether it was too slow for something, which is to be told as a loss.
     missed: bool,
 }
@@ -54,6 +58,15 @@ struct Session {
 struct Connection {
     frames: mpsc::Sender<Bytes>,
     peer: Option<PeerId>,
+}
+
+/// How an offer reached us.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach<'a> {
+    /// The host and, if it was named, the port that it was sent to.
+    pub(crate) host: &'a str,
+    /// Where it came from.
+    pub(crate) from: IpAddr,
 }
 
 /// What a peer says to its session; the end of it all is the channel's.
@@ -101,8 +114,9 @@ impl Rtc {
             front: Front { listen, udp_port, advertise: config.advertise.clone() },
             bitrates: config.bitrates(),
             clock: Clock { at: Instant::now(), time_of_day: SystemTime::now() },
+            most_from_one: config.limits.max_connecting_per_host.unwrap_or(config.limits.max_connecting),
             udp,
-            peers: RefCell::new(Peers::new(PeersLimits::default())),
+            peers: RefCell::new(Peers::new(PeersLimits { peers: config.limits.max_peers, connecting: config.limits.max_connecting })),
             sessions: RefCell::default(),
             connections: RefCell::default(),
             due: Cell::default(),
@@ -145,14 +159,19 @@ impl Rtc {
         self.flush();
     }
 
-    /// Answers the offer of a publisher, or of a viewer; `host` is what it reached us by.
+    /// Answers the offer of a publisher, or of a viewer.
     ///
     /// # Errors
     /// When there are too many peers, or the offer cannot be answered.
-    pub(crate) fn answer(&self, offer: Offer, role: Role, host: &str) -> Result<Answered, Refusal> {
-        let full = |full: Full| Refusal::new(RefusalKind::Unavailable, full.to_string());
+    pub(crate) fn answer(&self, offer: Offer, role: Role, reach: Reach<'_>) -> Result<Answered, Refusal> {
+        let full = |full: Full| Refusal::new(RefusalKind::Unavailable, format!("{full} (--max-peers, --max-connecting)"));
         self.0.peers.borrow().check_room().map_err(full)?;
-        let (doors, now) = (self.0.front.doors(host), Instant::now());
+        let from = Some(reach.from);
+        if self.0.sessions.borrow().values().filter(|session| session.connecting_from == from).count() >= self.0.most_from_one {
+            let message = "too many webrtc sessions are being set up from this address: try again later (--max-connecting-per-host)";
+            return Err(Refusal::new(RefusalKind::Unavailable, message));
+        }
+        let (doors, now) = (self.0.front.doors(reach.host), Instant::now());
         let negotiated = match role {
             Role::Publisher => Peer::publisher(offer, &self.0.identity, &doors, now),
             Role::Viewer => Peer::viewer(offer, self.0.bitrates, self.0.clock, &self.0.identity, &doors, now),
@@ -160,7 +179,7 @@ impl Rtc {
         .map_err(|error| Refusal::new(RefusalKind::Bad, format!("sdp: {error}")))?;
         let (id, sdp) = self.0.peers.borrow_mut().insert(negotiated).map_err(full)?;
         let (sender, said) = mpsc::channel(SAID);
-        self.0.sessions.borrow_mut().insert(id, Session { said: sender, missed: false });
+        self.0.sessions.borrow_mut().insert(id, Session { said: sender, connecting_from: from, missed: false });
         self.flush();
         Ok(Answered { peer: Link { rtc: self.clone(), id }, sdp, said })
     }
@@ -206,7 +225,12 @@ impl Rtc {
             let Some((id, output)) = polled else { break };
             match output {
                 PeerOutput::Able(bits) => self.tell(id, Said::Able(bits)),
-                PeerOutput::Connected => self.tell(id, Said::Connected),
+                PeerOutput::Connected => {
+                    if let Some(session) = self.0.sessions.borrow_mut().get_mut(&id) {
+                        session.connecting_from = None;
+                    }
+                    self.tell(id, Said::Connected);
+                }
                 PeerOutput::Gone => self.forget(id),
                 PeerOutput::KeyWanted => self.tell(id, Said::KeyWanted),
                 PeerOutput::Lost => self.tell(id, Said::Lost),

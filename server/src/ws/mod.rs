@@ -37,6 +37,7 @@ pub struct Socket {
     fragments: Fragments,
     progress: Rc<Progress>,
     stall: Duration,
+    keep_alive: Duration,
 }
 
 /// What a peer sent.
@@ -63,11 +64,11 @@ impl Socket {
     /// # Errors
     /// When the peer is gone before that.
     pub(crate) async fn accept(upgrade: UpgradeFut, purpose: Purpose, limits: &Limits) -> Result<Self, WebSocketError> {
-        let wire = Wire::new(upgrade.await?.into_inner().into_inner());
+        let mut wire = Wire::new(upgrade.await?.into_inner().into_inner());
         match purpose {
             Purpose::Publish => {
                 set_socket_recv_buffer_size(wire.tcp(), PUBLISHER_RECEIVE_BYTES).map_err(io::Error::from)?;
-                wire.keep_alive()?;
+                wire.keep_alive(limits.keep_alive);
             }
             Purpose::View => bound_queue(wire.tcp())?,
         }
@@ -75,7 +76,13 @@ impl Socket {
         let mut frames = WebSocket::after_handshake(wire, Role::Server);
         // Its limit is exclusive and counts single frames only; `Fragments` counts messages.
         frames.set_max_message_size(limits.max_message_bytes + 1);
-        Ok(Self { frames, fragments: Fragments::new(limits.max_message_bytes), progress, stall: limits.stall })
+        Ok(Self {
+            frames,
+            fragments: Fragments::new(limits.max_message_bytes),
+            progress,
+            stall: limits.stall,
+            keep_alive: limits.keep_alive,
+        })
     }
 
     /// Waits for the next message or fragment; pings are answered meanwhile.
@@ -263,6 +270,8 @@ fn into_bytes(payload: Payload<'_>) -> Bytes {
     }
 }
 
+/// How many pings in a row go unanswered before a peer is taken for gone.
+const PINGS: u32 = 3;
 /// How long a peer may take to read its close frame and close, too.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// What the kernel may hold of a publisher's media: at 128 kbit/s of MP3 this is 16 s, the default would be minutes.

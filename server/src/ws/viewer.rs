@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::wire::{Line, ReadWire};
-use super::{Close, End, Socket};
+use super::{Close, End, PINGS, Socket};
 use crate::fanout::{self, Own, Pieces, farewell, talk};
 
 /// Writes what `watch` gives to `socket` until the peer goes, stalls, or `ended` says why it is over.
@@ -20,15 +20,21 @@ use crate::fanout::{self, Own, Pieces, farewell, talk};
 ///
 /// Copies: 0 in this process.
 pub(crate) async fn serve(socket: Socket, watch: impl Pieces + 'static, ended: impl Future<Output = Close>) {
-    let stall = socket.stall;
+    let (stall, keep_alive) = (socket.stall, socket.keep_alive);
     let (read, line) = socket.part(Box::new(watch));
     match line {
-        Line::Plain(line) => show(read, line, stall, ended).await,
-        Line::Secure(line) => show(read, line, stall, ended).await,
+        Line::Plain(line) => show(read, line, stall, keep_alive, ended).await,
+        Line::Secure(line) => show(read, line, stall, keep_alive, ended).await,
     }
 }
 
-async fn show(mut read: WebSocketRead<ReadWire>, mut line: impl fanout::Line, stall: Duration, ended: impl Future<Output = Close>) {
+async fn show(
+    mut read: WebSocketRead<ReadWire>,
+    mut line: impl fanout::Line,
+    stall: Duration,
+    keep_alive: Duration,
+    ended: impl Future<Output = Close>,
+) {
     let replies = Replies::default();
     let listen = async {
         loop {
@@ -38,7 +44,7 @@ async fn show(mut read: WebSocketRead<ReadWire>, mut line: impl fanout::Line, st
             };
             let frame = {
                 let mut next = pin!(read.read_frame(&mut reply));
-                let Ok(frame) = heard(next.as_mut(), &replies).await else { return End::Gone };
+                let Ok(frame) = heard(next.as_mut(), &replies, keep_alive).await else { return End::Gone };
                 frame
             };
             match frame {
@@ -65,12 +71,14 @@ async fn show(mut read: WebSocketRead<ReadWire>, mut line: impl fanout::Line, st
 struct Silent;
 
 /// Waits for what a viewer says, and asks it for a pong when it says nothing.
-async fn heard<F: Future>(mut next: Pin<&mut F>, replies: &Replies) -> Result<F::Output, Silent> {
-    for _ in 0..PINGS {
-        if let Ok(said) = timeout(KEEP_ALIVE, next.as_mut()).await {
+async fn heard<F: Future>(mut next: Pin<&mut F>, replies: &Replies, keep_alive: Duration) -> Result<F::Output, Silent> {
+    for ping in 0..=PINGS {
+        if let Ok(said) = timeout(keep_alive, next.as_mut()).await {
             return Ok(said);
         }
-        replies.push(Frame::new(true, OpCode::Ping, None, Payload::Borrowed(&[])));
+        if ping < PINGS {
+            replies.push(Frame::new(true, OpCode::Ping, None, Payload::Borrowed(&[])));
+        }
     }
     Err(Silent)
 }
@@ -110,7 +118,3 @@ impl Own for Replies {
 }
 
 const REPLIES_MAX_BYTES: usize = 4096;
-/// How long a viewer may say nothing before it is pinged: less than proxies usually grant.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// How many pings go unanswered before a viewer is taken for gone.
-const PINGS: u32 = 3;

@@ -89,6 +89,7 @@ pub(crate) enum Frame {
     Close(u16),
     /// The connection was closed without a close frame.
     End,
+    Ping,
     Pong(Vec<u8>),
     Text(String),
 }
@@ -137,6 +138,7 @@ impl WebSocket {
             0x81 => Frame::Text(String::from_utf8(payload).unwrap()),
             0x82 => Frame::Binary(payload),
             0x88 => Frame::Close(u16::from_be_bytes([payload[0], payload[1]])),
+            0x89 => Frame::Ping,
             0x8a => Frame::Pong(payload),
             other => panic!("a frame that starts with {other:#04x}"),
         }

@@ -170,6 +170,48 @@ fn limits_are_kept_and_told() {
     assert_eq!(publisher.read(), Frame::Close(1008));
 }
 
+/// What a peer that wants to watch offers, as short as it can be.
+fn offer() -> String {
+    let lines = [
+        "v=0",
+        "o=- 1 2 IN IP4 127.0.0.1",
+        "s=-",
+        "t=0 0",
+        "a=group:BUNDLE 0",
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+        "c=IN IP4 0.0.0.0",
+        "a=ice-ufrag:abcd",
+        "a=ice-pwd:abcdefghijklmnopqrstuvwx",
+        &format!("a=fingerprint:sha-256 {}", ["11"; 32].join(":")),
+        "a=setup:actpass",
+        "a=mid:0",
+        "a=recvonly",
+        "a=rtcp-mux",
+        "a=rtpmap:111 opus/48000/2",
+        "",
+    ];
+    json!({"sdp": lines.join("\r\n")}).to_string()
+}
+
+#[test]
+fn peers_that_only_offer_are_let_in_up_to_a_limit() {
+    let server = Server::start(Io::Epoll, &["--max-connecting=2", "--max-connecting-per-host=1", "--max-peers=3", "--trust-forwarded"]);
+    post(server.address, "/stream/start", r#"{"mode":"webrtc","id":"live"}"#);
+    let offered = |from: &str| ask(server.address, "POST", "/stream/webrtc/offer", &[&format!("X-Forwarded-For: {from}")], &offer());
+    for (from, refused) in
+        [("10.0.0.1", None), ("10.0.0.1", Some("--max-connecting-per-host")), ("10.0.0.2", None), ("10.0.0.3", Some("--max-connecting)"))]
+    {
+        let answer = offered(from);
+        match refused {
+            None => assert_eq!(answer.status, 200, "{from}: {answer:?}"),
+            Some(flag) => {
+                assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{from}");
+                assert!(answer.message().contains(flag), "{answer:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn tokens_are_asked_for_at_every_way_in() {
     let server = Server::start(Io::Epoll, &["--token=everything,view:onlooker"]);

@@ -3,6 +3,7 @@
 
 mod client;
 mod crowd;
+mod ends;
 mod frames;
 mod rtmp;
 

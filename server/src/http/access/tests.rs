@@ -1,9 +1,13 @@
 //! Who is let in, and who is told why not.
 
+use std::net::Ipv4Addr;
+
 use clap::Parser;
 
 use super::*;
 use crate::config::Cli;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 type Headers = &'static [(&'static str, &'static str)];
 
@@ -26,7 +30,7 @@ fn request(method: &str, uri: &str, headers: &[(&'static str, &str)]) -> Request
 
 fn status(method: &str, is_page: bool, headers: &[(&'static str, &str)]) -> u16 {
     let call = if is_page { Route::Feed } else { Route::InputStatus };
-    match access(&[]).check(&request(method, "/x", headers), Some(&call), Scheme::Http) {
+    match access(&[]).check(&request(method, "/x", headers), Some(&call), Scheme::Http, HERE) {
         Ok(_) => 200,
         Err(failure) => failure.status.as_u16(),
     }
@@ -62,7 +66,7 @@ fn hosts() {
 #[test]
 fn absolute_targets_stand_above_the_host_header() {
     let request = request("GET", "http://evil.example/x", &[("host", "localhost")]);
-    let refused = access(&[]).check(&request, None, Scheme::Http);
+    let refused = access(&[]).check(&request, None, Scheme::Http, HERE);
     assert_eq!(refused.unwrap_err().status, StatusCode::MISDIRECTED_REQUEST);
 }
 
@@ -138,7 +142,7 @@ fn tokens_open_the_calls_of_their_scope() {
         let answer = |uri: &str, header: Option<(&'static str, &str)>| {
             let request = request(method, uri, &header.into_iter().collect::<Vec<_>>());
             let route = Route::find(request.method(), path).ok();
-            access.check(&request, route.as_ref(), Scheme::Http).map_or_else(|failure| failure.status.as_u16(), |_| 200)
+            access.check(&request, route.as_ref(), Scheme::Http, HERE).map_or_else(|failure| failure.status.as_u16(), |_| 200)
         };
         assert_eq!(answer(path, header), expected, "{method} {path} {token:?}");
         let Some(token) = token else { continue };
@@ -151,7 +155,7 @@ fn tokens_open_the_calls_of_their_scope() {
 fn forwarded_hosts_are_believed_when_told_to() {
     let headers = [("host", "localhost:10001"), ("x-forwarded-host", "app.example"), ("x-forwarded-proto", "https")];
     let reached = |flags: &[&str], headers: &[(&'static str, &str)]| {
-        let caller = access(flags).check(&request("GET", "/x", headers), None, Scheme::Http);
+        let caller = access(flags).check(&request("GET", "/x", headers), None, Scheme::Http, HERE);
         caller.map(|caller| caller.ws("/y")).map_err(|failure| failure.status.as_u16())
     };
     assert_eq!(reached(&[], &headers).as_deref(), Ok("ws://localhost:10001/y"));
@@ -160,4 +164,18 @@ fn forwarded_hosts_are_believed_when_told_to() {
     assert_eq!(reached(&["--trust-forwarded"], &evil), Err(421));
     let rebound = [("host", "evil.example"), ("x-forwarded-host", "localhost")];
     assert_eq!(reached(&["--trust-forwarded"], &rebound), Err(421));
+}
+
+#[test]
+fn forwarded_addresses_are_the_last_of_what_a_proxy_tells() {
+    let from = |flags: &[&str], told: &[&'static str]| {
+        let headers: Vec<_> = told.iter().map(|told| ("x-forwarded-for", *told)).chain([("host", "localhost")]).collect();
+        access(flags).check(&request("GET", "/x", &headers), None, Scheme::Http, HERE).map(|caller| caller.from).unwrap()
+    };
+    let (trust, there): (&[&str], IpAddr) = (&["--trust-forwarded"], "10.0.0.9".parse().unwrap());
+    assert_eq!(from(&[], &["10.0.0.9"]), HERE);
+    assert_eq!(from(trust, &["10.0.0.9"]), there);
+    assert_eq!(from(trust, &["10.0.0.1, 10.0.0.9"]), there, "what is before it the caller may have said");
+    assert_eq!(from(trust, &["10.0.0.1", "10.0.0.2, 10.0.0.9"]), there);
+    assert_eq!((from(trust, &[]), from(trust, &["unknown"])), (HERE, HERE));
 }

@@ -1,3 +1,4 @@
+use std::net::Ipv4Addr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crosspoint_ffi::VideoFormat;
@@ -49,7 +50,7 @@ fn configures_are_told_apart() {
 }
 
 fn caller() -> Caller {
-    Caller { authority: "localhost:10001".to_owned(), scheme: Scheme::Http, origin: None }
+    Caller { authority: "localhost:10001".to_owned(), scheme: Scheme::Http, from: Ipv4Addr::LOCALHOST.into(), origin: None }
 }
 
 fn written(status: InputStatus) -> String {

@@ -292,11 +292,12 @@ fn document() -> Value {
 }
 
 /// What any call may be refused with, whatever it is.
-const ALWAYS: [(u16, &str); 4] = [
+const ALWAYS: [(u16, &str); 5] = [
     (400, "the request can never be right"),
     (401, "a token is missing, or is none of ours"),
     (403, "a page of another origin asks, or the token is for other calls"),
     (421, "the Host is not one of ours"),
+    (503, "the server ends"),
 ];
 const SAMPLE_TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
