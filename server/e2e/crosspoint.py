@@ -61,6 +61,8 @@ class Crosspoint:
         assert binary.exists(), f"{binary} is missing: cargo build --workspace --bins, or name one in CROSSPOINT_BIN"
         folder.mkdir(exist_ok=True)
         self.io = io
+        # Shown with each call, where it asks for one.
+        self.token = None
         # tmpfs, where a live one-frame Y4M belongs.
         self._camera_folder = pathlib.Path(tempfile.mkdtemp(prefix="crosspoint-e2e-", dir="/dev/shm"))
         # Chromium without root has to come in.
@@ -92,6 +94,7 @@ class Crosspoint:
         """The JSON answer of a call; raises `Refused` for every other."""
         data = None if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
+        headers |= {"Authorization": f"Bearer {self.token}"} if self.token else {}
         request = urllib.request.Request(f"http://{self.listen}{path}", data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=wait.DEADLINE_S) as answer:

@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -16,7 +17,8 @@ import schemathesis
 import seccomp
 import wait
 import yaml
-from crosspoint import Crosspoint
+from crosspoint import REPOSITORY, Crosspoint
+from prometheus_client.parser import text_string_to_metric_families
 
 IO = "epoll" if seccomp.io_uring_refusal() else "auto"
 INPUT = "/input/devices/virtual"
@@ -142,6 +144,26 @@ def test_operation_answers_as_described(call):
     assert yaml.safe_load(call("GET", "/spec.yaml").text) == described
     call("GET", "/livez", status=421, headers={"Host": "evil.example"})
     call("GET", f"{INPUT}/status", status=403, headers={"Origin": "http://evil.example"})
+
+
+def test_metrics_are_read_by_prometheus_and_told_in_the_readme(call):
+    families = list(text_string_to_metric_families(call("GET", "/metrics").text))
+    told = set(re.findall(r"`([a-z_]+)`", (REPOSITORY / "README.md").read_text().split("### Metrics")[1].split("###")[0]))
+    assert {family.name.removeprefix("crosspoint_") for family in families} <= {name.removesuffix("_total") for name in told}
+    labels = {label for family in families for sample in family.samples for label in sample.labels}
+    assert labels <= {"version", "backend", "mode", "queue", "stage", "camera", "device", "track", "transport", "codec", "packing", "state", "role", "le"}
+    for family in families:
+        assert family.name.startswith("crosspoint_") and family.documentation and family.type in ("counter", "gauge", "histogram"), family
+        if family.type == "counter":
+            assert all(sample.name.endswith("_total") for sample in family.samples), family
+        if family.type == "histogram":
+            series = {}
+            for sample in family.samples:
+                if sample.name.endswith("_bucket"):
+                    series.setdefault(tuple(sorted((k, v) for k, v in sample.labels.items() if k != "le")), []).append(sample)
+            for buckets in series.values():
+                counts = [bucket.value for bucket in buckets]
+                assert counts == sorted(counts) and buckets[-1].labels["le"] == "+Inf", family
 
 
 def test_events_tell_changes(call):

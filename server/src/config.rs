@@ -1,25 +1,30 @@
 //! The command line and its environment twins, parsed into types that cannot be wrong.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crosspoint_ffi::VideoFormat;
-use crosspoint_ffi::av::Preset;
 use crosspoint_router::broadcast::Bitrates;
 use crosspoint_router::rtc::TurnSecret;
 
+mod choices;
 mod file;
 mod ice;
 mod limits;
+mod names;
 mod token;
 
+use self::choices::parse_listen;
+pub use self::choices::{
+    CameraChoice, DEFAULT_CAMERA_DEVICE, DEFAULT_CAMERA_FILE, IoChoice, ListenChoice, LogFormat, MicrophoneChoice, PresetChoice, TlsChoice,
+};
 pub use self::file::print;
 pub use self::ice::IceServer;
 use self::ice::parse_turn_secret;
 pub use self::limits::Limits;
+pub use self::names::{Advertised, HostName, Origin};
 pub use self::token::{Grant, Token, tokens_in};
 
 /// The command line.
@@ -172,108 +177,8 @@ pub struct WrapperOptions {
     pub camera: CameraChoice,
 }
 
-/// Whether and where to listen.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ListenChoice {
-    /// There.
-    At(SocketAddr),
-    /// Nowhere.
-    Off,
-}
-
-/// Which camera the browser gets.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub enum CameraChoice {
-    /// The v4l2loopback device if there is one on this machine, else the file.
-    #[default]
-    Auto,
-    /// A live one-frame Y4M.
-    File(PathBuf),
-    /// No camera.
-    Off,
-    /// A v4l2loopback device.
-    V4l2(PathBuf),
-}
-
-/// Which microphone the browser gets.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum MicrophoneChoice {
-    /// PulseAudio's sink `audio_input` and its source `microphone`.
-    #[default]
-    Pulse,
-    /// None.
-    Off,
-}
-
-/// x264's presets that keep up with a screen on a small machine.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum PresetChoice {
-    /// The least work.
-    #[default]
-    Ultrafast,
-    /// Half as much again, a third fewer bits.
-    Superfast,
-    /// Twice the work.
-    Veryfast,
-}
-
-/// Whether TLS is spoken, and whose certificate is shown.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum TlsChoice {
-    /// The certificate that is named, or one of our own.
-    #[default]
-    Auto,
-    /// No TLS.
-    Off,
-    /// One of our own.
-    SelfSigned,
-}
-
-/// How the network thread waits.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum IoChoice {
-    /// io_uring where the kernel allows it, else epoll.
-    #[default]
-    Auto,
-    /// epoll.
-    Epoll,
-    /// io_uring, or not at all.
-    Uring,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    #[default]
-    Text,
-}
-
-/// An address that leads to us by some mapping, and the port if that is another one, too.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Advertised {
-    ip: IpAddr,
-    port: Option<u16>,
-}
-
-/// A host name in lower case without a port, or `*`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct HostName(String);
-
-/// A web origin in lower case: scheme, host and, unless it is the scheme's own, port.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Origin(String);
-
-/// The camera file unless another is named; its name is the label that pages see.
-pub const DEFAULT_CAMERA_FILE: &str = "/dev/shm/crosspoint/HD Webcam.y4m";
-
 /// Where is kept what outlives us, unless `XDG_STATE_HOME` says otherwise.
 const DEFAULT_STATE_FOLDER: &str = "/var/lib";
-
-/// The camera device unless another is named.
-pub const DEFAULT_CAMERA_DEVICE: &str = "/dev/video0";
 
 impl Cli {
     /// Checks what no flag can say of itself.
@@ -320,152 +225,6 @@ impl Config {
             ..self
         }
     }
-}
-
-impl From<PresetChoice> for Preset {
-    fn from(choice: PresetChoice) -> Self {
-        match choice {
-            PresetChoice::Superfast => Self::Superfast,
-            PresetChoice::Ultrafast => Self::Ultrafast,
-            PresetChoice::Veryfast => Self::Veryfast,
-        }
-    }
-}
-
-impl CameraChoice {
-    /// What `auto` means on this machine at this moment; the others mean themselves.
-    #[must_use]
-    pub fn chosen(self, is_loopback: impl Fn(&Path) -> bool) -> Self {
-        match self {
-            Self::Auto if is_loopback(Path::new(DEFAULT_CAMERA_DEVICE)) => Self::V4l2(DEFAULT_CAMERA_DEVICE.into()),
-            Self::Auto => Self::File(DEFAULT_CAMERA_FILE.into()),
-            chosen @ (Self::File(_) | Self::Off | Self::V4l2(_)) => chosen,
-        }
-    }
-
-    /// The Y4M that is written, if one is.
-    #[must_use]
-    pub fn file(&self) -> Option<&Path> {
-        match self {
-            Self::Auto => Some(Path::new(DEFAULT_CAMERA_FILE)),
-            Self::File(path) => Some(path),
-            Self::Off | Self::V4l2(_) => None,
-        }
-    }
-
-    /// The configured device path, whether it is written or not.
-    #[must_use]
-    pub fn device(&self) -> &Path {
-        match self {
-            Self::V4l2(path) => path,
-            Self::Auto | Self::File(_) | Self::Off => Path::new(DEFAULT_CAMERA_DEVICE),
-        }
-    }
-}
-
-impl FromStr for ListenChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "off" { Ok(Self::Off) } else { parse_listen(text).map(Self::At) }
-    }
-}
-
-impl FromStr for CameraChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, path) = text.split_once(':').map_or((text, None), |(kind, path)| (kind, Some(path)));
-        match (kind, path) {
-            (_, Some("")) => Err(format!("{text} names no path after its colon")),
-            ("auto", None) => Ok(Self::Auto),
-            ("off", None) => Ok(Self::Off),
-            ("v4l2", path) => Ok(Self::V4l2(path.unwrap_or(DEFAULT_CAMERA_DEVICE).into())),
-            ("file", path) => {
-                let path = Path::new(path.unwrap_or(DEFAULT_CAMERA_FILE));
-                // Chromium takes a file of any other name for MJPEG.
-                if path.extension().is_none_or(|extension| extension != "y4m") {
-                    return Err(format!("{} does not end in .y4m, and Chromium goes by that", path.display()));
-                }
-                Ok(Self::File(path.into()))
-            }
-            _ => Err("the camera is auto, file[:PATH], v4l2[:PATH] or off".to_owned()),
-        }
-    }
-}
-
-impl Advertised {
-    /// The address, of `port` unless it has one of its own.
-    #[must_use]
-    pub fn at(self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port.unwrap_or(port))
-    }
-}
-
-impl FromStr for Advertised {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Self { ip: address.ip(), port: Some(address.port()) });
-        }
-        let ip = text.parse().map_err(|_| "an advertised address is like 192.0.2.1, 192.0.2.1:444 or [2001:db8::1]:444".to_owned())?;
-        Ok(Self { ip, port: None })
-    }
-}
-
-impl HostName {
-    /// Whether this names `host`, which is in lower case.
-    #[must_use]
-    pub fn matches(&self, host: &str) -> bool {
-        self.0 == "*" || self.0 == host
-    }
-}
-
-impl FromStr for HostName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        if text == "*" || (!text.is_empty() && text.bytes().all(plain)) {
-            return Ok(Self(text.to_ascii_lowercase()));
-        }
-        Err("a host is a name without scheme and port, or *".to_owned())
-    }
-}
-
-impl Origin {
-    /// The origin as browsers send it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Origin {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let lower = text.trim_end_matches('/').to_ascii_lowercase();
-        let origin = match lower.split_once("://") {
-            Some(("http", host)) => format!("http://{}", host.strip_suffix(":80").unwrap_or(host)),
-            Some(("https", host)) => format!("https://{}", host.strip_suffix(":443").unwrap_or(host)),
-            // A browser extension's pages have such origins, and some viewers are extensions.
-            Some((scheme, host)) if scheme.ends_with("-extension") => format!("{scheme}://{host}"),
-            Some(_) | None => return Err("an origin is http:// or https:// and a host, with a port if need be".to_owned()),
-        };
-        let host = origin.split_once("://").map_or("", |(_, host)| host);
-        let strange = |byte: u8| matches!(byte, b'/' | b'?' | b'#' | b'@' | b'*') || !byte.is_ascii_graphic();
-        if host.is_empty() || host.bytes().any(strange) {
-            return Err("an origin has a host, and neither path nor wildcard".to_owned());
-        }
-        Ok(Self(origin))
-    }
-}
-
-fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    whole.parse().map_err(|_| "an address is like 0.0.0.0:10001, [::]:10001 or :10001".to_owned())
 }
 
 /// A number of bits a second, with `k` or `M` behind it or without: at least what a small picture needs, at most what x264 takes.

@@ -6,15 +6,15 @@ use std::time::Duration;
 /// Counts of durations, written by one thread and read by another at any time.
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
-    /// By the bucket of [`BOUNDS_MS`], the last for what is above them all.
-    counts: [AtomicU64; BOUNDS_MS.len() + 1],
+    /// By the bucket of [`BOUNDS_US`], the last for what is above them all.
+    counts: [AtomicU64; BOUNDS_US.len() + 1],
     sum_us: AtomicU64,
 }
 
 /// The counts at one moment.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct HistogramStats {
-    counts: [u64; BOUNDS_MS.len() + 1],
+    counts: [u64; BOUNDS_US.len() + 1],
     sum_us: u64,
 }
 
@@ -22,7 +22,7 @@ impl Histogram {
     /// Counts one.
     pub(crate) fn note(&self, took: Duration) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS_MS.iter().position(|&bound_ms| us <= bound_ms * 1_000).unwrap_or(BOUNDS_MS.len());
+        let bucket = BOUNDS_US.iter().position(|&bound_us| us <= bound_us).unwrap_or(BOUNDS_US.len());
         // Readers may see one without the other: they are a count and a sum, and nothing is reached through them.
         self.counts[bucket].fetch_add(1, Relaxed);
         self.sum_us.fetch_add(us, Relaxed);
@@ -40,11 +40,7 @@ impl HistogramStats {
             *sum += count;
             Some(*sum)
         });
-        BOUNDS_MS.iter().map(|bound_ms| *bound_ms as f64 / 1e3).chain([f64::INFINITY]).zip(sums)
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.counts.iter().sum()
+        BOUNDS_US.iter().map(|bound_us| *bound_us as f64 / 1e6).chain([f64::INFINITY]).zip(sums)
     }
 
     pub(crate) fn sum_seconds(&self) -> f64 {
@@ -52,8 +48,9 @@ impl HistogramStats {
     }
 }
 
-/// From a frame that is hardly any work to three frame periods of 30 fps.
-const BOUNDS_MS: [u64; 8] = [1, 2, 4, 8, 16, 33, 66, 100];
+/// From a frame that is hardly any work over one to three frame periods of 30 fps to a way that nobody would call live.
+const BOUNDS_US: [u64; 14] =
+    [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 33_000, 66_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000];
 
 #[cfg(test)]
 mod tests {
@@ -67,8 +64,8 @@ mod tests {
         }
         let stats = histogram.stats();
         let cumulative: Vec<_> = stats.cumulative().collect();
-        assert_eq!((cumulative[0], cumulative[1], cumulative[5]), ((0.001, 2), (0.002, 3), (0.033, 4)));
+        assert_eq!((cumulative[2], cumulative[3], cumulative[7]), ((0.001, 2), (0.002, 3), (0.033, 4)));
         assert_eq!(cumulative.last(), Some(&(f64::INFINITY, 5)));
-        assert_eq!((stats.count(), stats.sum_seconds()), (5, 5.035_001));
+        assert_eq!(stats.sum_seconds(), 5.035_001);
     }
 }

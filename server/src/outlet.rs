@@ -60,6 +60,11 @@ impl Outlet {
         self.send(Job::Gone).await;
     }
 
+    /// How many jobs wait for the decode thread.
+    pub(crate) fn queued(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+
     async fn send(&self, job: Job) {
         // The decode thread lives as long as this.
         let _ = self.jobs.send(job).await;

@@ -1,8 +1,8 @@
 //! The program as a process: its exit, its signals, and a kernel that refuses io_uring as a container's default profile does.
 #![expect(clippy::unwrap_used, reason = "this is all test, and clippy knows only functions marked so")]
 
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -77,6 +77,56 @@ fn either_signal_ends_it_well() {
         let log = end(start(plain(), "epoll", &folder.path().join(name)), signal);
         assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
         assert!(log.contains(r#""io":"epoll""#), "{log}");
+    }
+}
+
+/// Says something to the server that wrote `ready`; gives the connection and the head of the answer.
+fn say(ready: &Path, words: &str) -> (TcpStream, String) {
+    let told: serde_json::Value = serde_json::from_slice(&std::fs::read(ready).unwrap()).unwrap();
+    let mut stream = TcpStream::connect(told["listen"].as_str().unwrap()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(words.as_bytes()).unwrap();
+    let (mut head, mut byte) = (String::new(), [0]);
+    while !head.ends_with("\r\n\r\n") {
+        assert_eq!(stream.read(&mut byte).unwrap(), 1, "closed after {head:?}");
+        head.push(char::from(byte[0]));
+    }
+    (stream, head)
+}
+
+#[test]
+fn log_lines_tell_stream_and_peer_and_no_secret() {
+    const SECRETS: [&str; 2] = ["sesame-of-the-key", "sesame-of-the-token"];
+    let folder = tempfile::tempdir().unwrap();
+    let ready = folder.path().join("ready");
+    let mut command = plain();
+    command.env("CROSSPOINT_LOG", "debug").env("CROSSPOINT_DISPLAY", ":7").env("CROSSPOINT_TOKEN", SECRETS[1]);
+    let child = start(command, "epoll", &ready);
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for body in [
+        format!(r#"{{"id":"out","mode":"remote","target_url":"rtmp://{nobody}/app/{}"}}"#, SECRETS[0]),
+        r#"{"id":"live","mode":"socket"}"#.to_owned(),
+    ] {
+        let (bearer, length) = (SECRETS[1], body.len());
+        let head = format!("POST /stream/start HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {bearer}\r\nContent-Length: {length}");
+        assert!(say(&ready, &format!("{head}\r\n\r\n{body}")).1.starts_with("HTTP/1.1 201"));
+    }
+    let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let path = format!("/stream/socket/live?access_token={}", SECRETS[1]);
+    let (viewer, answer) = say(&ready, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    drop(viewer);
+
+    let log = end(child, Signal::TERM);
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (message, name, stream) in [("left", "viewer", "live"), ("push not possible; retrying", "push", "out")] {
+        let line = lines.iter().find(|line| line["message"] == message).unwrap_or_else(|| panic!("no {message} in\n{log}"));
+        let spans = line["spans"].as_array().unwrap();
+        assert!(spans.iter().any(|span| span["name"] == name && span["stream"] == stream), "{line}");
+        assert!(spans.iter().any(|span| span["name"] == "peer" && span["id"].is_u64()), "{line}");
+    }
+    for secret in SECRETS {
+        assert!(!log.contains(secret), "{secret} is in\n{log}");
     }
 }
 

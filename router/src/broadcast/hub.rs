@@ -8,6 +8,10 @@ use crosspoint_ffi::MediaTime;
 
 use super::gop::History;
 
+mod stats;
+
+pub use self::stats::HubStats;
+
 /// What a unit carries, and what a hub's stream is led by.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Media {
@@ -101,23 +105,6 @@ pub enum HubCommand {
     Start,
     /// The last viewer has been gone for a while: stop.
     Stop,
-}
-
-/// Counters since construction, and the present viewers.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct HubStats {
-    /// Viewers now.
-    pub viewers: usize,
-    /// Units published.
-    pub units: u64,
-    /// Bytes published.
-    pub bytes: u64,
-    /// Times that a viewer was left behind.
-    pub lags: u64,
-    /// Units that slow viewers lost, summed over viewers.
-    pub dropped: u64,
-    /// Key frames ordered.
-    pub keys_ordered: u64,
 }
 
 /// Fans one stream out.
@@ -285,6 +272,7 @@ impl Hub {
         match self.history.unit(cursor.next) {
             Some(unit) => {
                 cursor.next += 1;
+                self.stats.count_behind(self.history.end() - cursor.next);
                 Next::Unit(unit)
             }
             None => Next::Empty,

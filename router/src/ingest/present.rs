@@ -187,16 +187,19 @@ impl<F> Presenter<F> {
         }
     }
 
-    /// Takes the start and the end of the write that [`Presenter::poll`] asked for.
-    pub fn handle_written(&mut self, started: Instant, ended: Instant) {
-        let Some(writing) = self.writing.take() else { return };
+    /// Takes the start and the end of the write that [`Presenter::poll`] asked for; gives the latency of a frame.
+    pub fn handle_written(&mut self, started: Instant, ended: Instant) -> Option<Duration> {
+        let writing = self.writing.take()?;
         let torn = std::mem::take(&mut self.read_while_writing);
         self.stats.possible_tears += u64::from(torn);
         self.written = Some(Written { ended, torn });
         let cost = ended.saturating_duration_since(started);
         self.write_cost = cost.max((self.write_cost * 15 + cost) / 16);
         match writing {
-            Writing::Black => self.unread_since = None,
+            Writing::Black => {
+                self.unread_since = None;
+                None
+            }
             Writing::Frame { since, held } => {
                 if self.unread_since.replace(ended).is_some() && self.holds >= HOLDS {
                     self.stats.overwritten += 1;
@@ -205,7 +208,9 @@ impl<F> Presenter<F> {
                     self.holds = if held { self.holds + 1 } else { 0 };
                 }
                 self.stats.frames_out += 1;
-                self.latency.record(ended.saturating_duration_since(since), ended);
+                let latency = ended.saturating_duration_since(since);
+                self.latency.record(latency, ended);
+                Some(latency)
             }
         }
     }

@@ -8,10 +8,11 @@ use str0m::net::{Protocol, Receive};
 use str0m::{Event, Input, Output, Rtc, RtcConfig};
 
 use super::answer::{in_one_stream, is_empty, with_candidates_read};
+use super::meter::Meter;
 use super::offer::parse_candidates;
 use super::publisher::Publisher;
 use super::viewer::Viewer;
-use super::{BadOffer, Clock, Doors, Identity, Offer};
+use super::{BadOffer, Clock, Doors, Identity, Offer, Report};
 use crate::broadcast::{Bitrates, Unit};
 
 /// What a peer is here for.
@@ -38,6 +39,7 @@ pub struct Peer {
     advanced: Instant,
     /// Whether a viewer needs a key frame because of what it was not sent.
     key_wanted: bool,
+    meter: Meter,
     over: Over,
 }
 
@@ -80,6 +82,8 @@ pub enum PeerOutput {
     Lost,
     /// The publisher's next access unit.
     Packet(Packet),
+    /// How its way does.
+    Report(Report),
     /// To send.
     Transmit(Datagram),
     /// Nothing before then, unless something is handled.
@@ -153,8 +157,8 @@ impl Peer {
             return Err(BadOffer(format!("the offer has no codec that is spoken here: {codecs}")));
         }
         let answer = with_candidates_read(&in_one_stream(&answer));
-        let mut peer =
-            Self { rtc, side, doors: doors.clone(), connected: false, heard: now, advanced: now, key_wanted: false, over: Over::NotYet };
+        let (doors, meter) = (doors.clone(), Meter::default());
+        let mut peer = Self { rtc, side, doors, connected: false, heard: now, advanced: now, key_wanted: false, meter, over: Over::NotYet };
         peer.advance(now);
         Ok(Negotiated { peer, name, answer })
     }
@@ -264,6 +268,9 @@ impl Peer {
         if std::mem::take(&mut self.key_wanted) {
             return PeerOutput::KeyWanted;
         }
+        if let Some(report) = self.meter.poll(now) {
+            return PeerOutput::Report(report);
+        }
         // After each packet str0m's pacer wants to be told the time: a microsecond later than before.
         let mut told = false;
         while self.over == Over::NotYet {
@@ -293,6 +300,7 @@ impl Peer {
     }
 
     fn handle_event(&mut self, event: Event, now: Instant) -> Option<PeerOutput> {
+        self.measure(&event);
         match (event, &mut self.side) {
             (Event::Connected, side) => {
                 self.connected = true;
@@ -332,6 +340,16 @@ impl Peer {
             (Event::MediaEgressStats(stats), Side::Viewer(viewer)) => viewer.handle_loss(&stats, now).map(PeerOutput::Able),
             (Event::PeerStats(stats), Side::Viewer(viewer)) => viewer.handle_stats(&mut self.rtc, &stats, now).map(PeerOutput::Able),
             _ => None,
+        }
+    }
+
+    fn measure(&mut self, event: &Event) {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "str0m's events are more than what it measures")]
+        match event {
+            Event::MediaEgressStats(stats) => self.meter.handle_egress(stats),
+            Event::MediaIngressStats(stats) => self.meter.handle_ingress(stats),
+            Event::PeerStats(stats) => self.meter.handle_peer(stats),
+            _ => {}
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::table::{Table, stun_name};
-use super::{Negotiated, Peer, PeerOutput, Protocol};
+use super::{Negotiated, Peer, PeerOutput, Protocol, Role};
 use crate::broadcast::Unit;
 
 /// A peer's number; never used again.
@@ -103,6 +103,14 @@ impl Peers {
         self.peers.is_empty()
     }
 
+    /// How many of a role there are, that connect and that are connected.
+    #[must_use]
+    pub fn count(&self, role: Role) -> (usize, usize) {
+        let of_role = || self.peers.values().filter(|entry| entry.peer.role() == role);
+        let connected = of_role().filter(|entry| !entry.counted).count();
+        (of_role().count() - connected, connected)
+    }
+
     /// The peer, if it is still there.
     #[must_use]
     pub fn peer(&self, id: PeerId) -> Option<&Peer> {
@@ -192,7 +200,12 @@ impl Peers {
                 PeerOutput::Transmit(datagram) if !entry.peer.is_connected() => {
                     self.table.bind_if_free(id, datagram.protocol, datagram.destination);
                 }
-                PeerOutput::Able(_) | PeerOutput::KeyWanted | PeerOutput::Lost | PeerOutput::Packet(_) | PeerOutput::Transmit(_) => {}
+                PeerOutput::Able(_)
+                | PeerOutput::KeyWanted
+                | PeerOutput::Lost
+                | PeerOutput::Packet(_)
+                | PeerOutput::Report(_)
+                | PeerOutput::Transmit(_) => {}
             }
             return Some((id, output));
         }

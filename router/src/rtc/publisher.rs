@@ -47,6 +47,7 @@ impl Publisher {
             // The sound's own depth absorbs what is late: here it only waits for what was overtaken.
             .set_reordering_size_audio(4)
             .set_reordering_timeout_audio(Some(REORDERING))
+            .set_stats_interval(Some(MEASURE_EVERY))
     }
 
     pub(super) fn handle_media(&mut self, media: &MediaAdded) {
@@ -140,5 +141,7 @@ fn codec(codec: RtcCodec) -> Option<Codec> {
 
 /// A key frame is many times a difference frame, and takes a round trip and an encode to come: it is not asked for more often.
 const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How often it is measured how the way does.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// How long sound waits for a packet that others overtook.
 const REORDERING: Duration = Duration::from_millis(40);

@@ -239,6 +239,7 @@ impl World {
             | PeerOutput::Gone
             | PeerOutput::KeyWanted
             | PeerOutput::Lost
+            | PeerOutput::Report(_)
             | PeerOutput::Transmit(_)
             | PeerOutput::Wait(_) => None,
         })
@@ -267,6 +268,7 @@ impl World {
                 | PeerOutput::KeyWanted
                 | PeerOutput::Lost
                 | PeerOutput::Packet(_)
+                | PeerOutput::Report(_)
                 | PeerOutput::Transmit(_)
                 | PeerOutput::Wait(_)) => self.said.push(other),
             }

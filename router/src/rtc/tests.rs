@@ -17,7 +17,7 @@ pub(super) fn ms(millis: u64) -> Duration {
 }
 
 /// A second of 30 pictures, key frames when they are asked for, and sound.
-fn publish_for(world: &mut World, frames: usize) {
+pub(super) fn publish_for(world: &mut World, frames: usize) {
     let mut asked = world.client_asked;
     for nth in 0..frames {
         let key = nth == 0 || world.client_asked != asked;
@@ -138,7 +138,7 @@ pub(super) fn sound(time: MediaTime, captured: Instant) -> Unit {
     Unit { media: Media::Audio, key: false, bytes: Bytes::new(), payloads, preface: None, time, captured }
 }
 
-fn show_for(world: &mut World, frames: u32, first: u32) {
+pub(super) fn show_for(world: &mut World, frames: u32, first: u32) {
     for nth in first..first + frames {
         let unit = access_unit(nth % 30 == 0, 6_000);
         let (now, time) = (world.now, MediaTime::from(world.now - world.start));

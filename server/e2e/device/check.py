@@ -163,7 +163,7 @@ def check_frames():
             assert copies == stats["frames_out"] - before["frames_out"], stats
             assert stats["copied_bytes"] - before["copied_bytes"] == FRAME_BYTES * copies, stats
             # The clip goes on between the two calls; between some of them no frame comes.
-            until(lambda: f"crosspoint_camera_copies_total {server.stats()['copies']}\n" in server.get("/metrics"), "the metric says the same")
+            until(lambda: f"crosspoint_camera_copies_total{{camera=\"device\"}} {server.stats()['copies']}\n" in server.get("/metrics"), "the metric says the same")
 
             server.post("pause")
             reader.says(lambda number: number == -1, "pause is black")

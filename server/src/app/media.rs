@@ -18,6 +18,7 @@ use crate::broadcast::Broadcast;
 use crate::config::{CameraChoice, Config, MicrophoneChoice};
 use crate::devices::{V4l2Camera, Y4mCamera};
 use crate::feed::Feed;
+use crate::histogram::HistogramStats;
 use crate::outlet::{Ears, Eyes, Outlet};
 use crate::worker::Trouble;
 use crate::worker::decode::{self, DecodeCounters};
@@ -162,6 +163,27 @@ impl Media {
         }
     }
 
+    /// What is counted beside [`Media::stats`].
+    pub(super) fn figures(&self) -> MediaFigures {
+        let shown = self.present.as_ref().map(|present| present.view().stats().0).unwrap_or_default();
+        let view = self.present.as_ref().map(|present| present.view());
+        MediaFigures {
+            latency: view.map(|view| view.latency.stats()).unwrap_or_default(),
+            decode_time: self.decoded.time.stats(),
+            draw_time: view.map(|view| view.draw_time.stats()).unwrap_or_default(),
+            dropped: [
+                ("source", self.video.dropped.load(Relaxed)),
+                ("decode", self.decoded.late.load(Relaxed)),
+                ("handover", self.decoded.displaced.load(Relaxed)),
+                ("present", shown.dropped),
+                ("pause", shown.withheld),
+                ("draw", view.map_or(0, |view| view.undrawn.load(Relaxed))),
+            ],
+            decode_queued: self.outlet.queued(),
+            overwritten: shown.overwritten,
+        }
+    }
+
     /// The counters since start-up.
     pub(super) fn stats(&self) -> InputStats {
         let (shown, fps, copied) = self.present.as_ref().map(|present| present.view().stats()).unwrap_or_default();
@@ -216,6 +238,23 @@ impl Media {
         let server = || self.sound_trouble.told().filter(|_| audio);
         pictures().or_else(server).or_else(samples)
     }
+}
+
+/// What the media threads count for whoever collects figures.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MediaFigures {
+    /// From a frame's arrival to the end of its write into the camera.
+    pub(crate) latency: HistogramStats,
+    /// How long decoders took for a packet.
+    pub(crate) decode_time: HistogramStats,
+    /// How long drawing a frame took.
+    pub(crate) draw_time: HistogramStats,
+    /// Frames that were dropped, by where.
+    pub(crate) dropped: [(&'static str, u64); 6],
+    /// Frames that were written over a frame which nobody had read.
+    pub(crate) overwritten: u64,
+    /// Jobs that wait for the decode thread.
+    pub(crate) decode_queued: usize,
 }
 
 /// The camera that is written, if one is.

@@ -1,19 +1,20 @@
 //! What runs: the life cycles of inputs and streams, and the sockets that are attached to them.
 
 mod display;
+mod figures;
 mod files;
 mod media;
 mod publish;
 mod pulls;
 mod seat;
 mod sessions;
+mod sockets;
 mod view;
 mod viewing;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use crosspoint_router::broadcast::Rendition;
@@ -21,19 +22,20 @@ use crosspoint_router::control::{
     InputSpec, InputStats, InputStatus, Inputs, Refusal, RefusalKind, StreamId, StreamMode, StreamSpec, StreamStatus, Streams, TrackChange,
     VideoSource,
 };
-use crosspoint_router::ingest::FeedFormat;
 use crosspoint_router::rtc::TurnSecret;
 use tokio::sync::{Mutex, oneshot};
 
 use crate::Error;
-use crate::broadcast::{BroadcastStats, ChannelKey, Packing, PicturesKey};
+use crate::broadcast::{ChannelKey, Packing, PicturesKey};
 use crate::config::{CameraChoice, Config, IceServer, Limits};
-use crate::histogram::HistogramStats;
 use crate::rtc::Rtc;
 use crate::rtmp::Push;
 use crate::shutdown::{Shutdown, WeakShutdown};
-use crate::ws::{self, Close, Socket};
+use crate::ws::Close;
+pub(crate) use figures::{Figures, Transport};
 use media::Media;
+#[cfg(test)]
+pub(crate) use media::MediaFigures;
 use pulls::Pulls;
 use seat::Seat;
 use sessions::Sessions;
@@ -51,7 +53,7 @@ struct Inner {
     streams: RefCell<Streams>,
     video: Seat,
     audio: Seat,
-    viewers: RefCell<Vec<(StreamId, oneshot::Sender<Close>)>>,
+    viewers: RefCell<Vec<(StreamId, Transport, oneshot::Sender<Close>)>>,
     pushes: RefCell<BTreeMap<StreamId, Push>>,
     rtc: Rtc,
     limits: Limits,
@@ -220,7 +222,7 @@ impl App {
     /// As [`Streams::stop`].
     pub fn stop_stream(&self, id: Option<StreamId>) -> Result<(), Refusal> {
         let stopped = self.0.streams.borrow_mut().stop(id.as_ref())?;
-        for (_, leave) in self.0.viewers.borrow_mut().extract_if(.., |(id, _)| *id == stopped.id) {
+        for (_, _, leave) in self.0.viewers.borrow_mut().extract_if(.., |(id, ..)| *id == stopped.id) {
             // A viewer that went meanwhile needs no telling.
             let _ = leave.send(Close::STOPPED);
         }
@@ -267,130 +269,6 @@ impl App {
             return away("the sound server is away");
         }
         Ok(())
-    }
-
-    /// How long encoders of pictures took, and how many bytes they made.
-    pub(crate) fn encoding_stats(&self) -> (HistogramStats, u64) {
-        let view = self.0.media.broadcast.screen_view();
-        (view.encode_time.stats(), view.encoded_bytes.load(Relaxed))
-    }
-
-    /// What the streams have cost since start-up.
-    pub(crate) fn broadcast_stats(&self) -> BroadcastStats {
-        self.0.media.broadcast.stats()
-    }
-
-    /// Lets a publisher of the picture in, before its upgrade is answered.
-    ///
-    /// # Errors
-    /// When the picture is not configured as socket.
-    pub fn may_publish_video(&self) -> Result<(), Refusal> {
-        self.0.inputs.borrow().may_publish_video()
-    }
-
-    /// Lets a publisher of the sound in, before its upgrade is answered.
-    ///
-    /// # Errors
-    /// When the sound is not configured as socket.
-    pub fn may_publish_audio(&self) -> Result<(), Refusal> {
-        self.0.inputs.borrow().may_publish_audio()
-    }
-
-    /// Lets a viewer of the feed in, before its upgrade is answered; says which format it will get.
-    ///
-    /// # Errors
-    /// When there is no video input.
-    pub fn may_watch_feed(&self) -> Result<FeedFormat, Refusal> {
-        self.0.inputs.borrow().may_watch_feed()?;
-        self.check_room()?;
-        Ok(self.0.media.feed.format())
-    }
-
-    /// Lets a viewer of a stream's WebSocket in, before its upgrade is answered.
-    ///
-    /// # Errors
-    /// When there is no such stream, or it is not for the WebSocket.
-    pub fn may_view(&self, id: &StreamId) -> Result<(), Refusal> {
-        self.0.streams.borrow().may_view(id, StreamMode::Socket)?;
-        self.check_room()
-    }
-
-    /// Takes the picture from `socket` until it ends, another takes over or the picture is configured away.
-    pub async fn publish_video(&self, mut socket: Socket) {
-        if self.may_publish_video().is_err() {
-            // It was configured away between the upgrade's answer and now.
-            return socket.end(Close::RECONFIGURED.into()).await;
-        }
-        let mut shutdown = self.shutdown();
-        let (sitting, left) = self.0.video.sit_down();
-        let mut ingest = self.0.media.video_ingest().await;
-        let end = tokio::select! {
-            close = left => close.unwrap_or(Close::GOING_AWAY).into(),
-            () = shutdown.requested() => Close::GOING_AWAY.into(),
-            end = ws::ingest::run(&mut socket, "mpegts", &mut ingest) => end,
-        };
-        if self.0.video.stand_up(sitting) {
-            self.0.media.video_gone().await;
-        }
-        socket.end(end).await;
-    }
-
-    /// Takes the sound from `socket` until it ends, another takes over or the sound is configured away.
-    pub async fn publish_audio(&self, mut socket: Socket) {
-        if self.may_publish_audio().is_err() {
-            return socket.end(Close::RECONFIGURED.into()).await;
-        }
-        let mut shutdown = self.shutdown();
-        let (sitting, left) = self.0.audio.sit_down();
-        let mut ingest = self.0.media.audio_ingest();
-        let end = tokio::select! {
-            // Whoever told it to leave has seen to the silence.
-            close = left => close.unwrap_or(Close::GOING_AWAY).into(),
-            () = shutdown.requested() => Close::GOING_AWAY.into(),
-            end = ws::ingest::run(&mut socket, "mp3", &mut ingest) => end,
-        };
-        // What was sent is played out: the source's end is not its listeners' cut.
-        drop(ingest);
-        self.0.audio.stand_up(sitting);
-        socket.end(end).await;
-    }
-
-    /// Shows the stream to `socket` until either ends.
-    pub async fn view_stream(&self, id: StreamId, socket: Socket) {
-        let mut shutdown = self.shutdown();
-        let (watch, mut viewing) = match self.watch(&id, StreamMode::Socket) {
-            Ok(watched) => watched,
-            // Others came between the upgrade's answer and now, or it was stopped.
-            Err(refusal) if refusal.kind == RefusalKind::Unavailable => return socket.end(Close::FULL.into()).await,
-            Err(_) => return socket.end(Close::STOPPED.into()).await,
-        };
-        ws::viewer::serve(socket, watch, async {
-            tokio::select! {
-                close = viewing.over() => close,
-                () = shutdown.requested() => Close::GOING_AWAY,
-            }
-        })
-        .await;
-    }
-
-    /// Shows the feed to `socket` until the socket ends or the feed's format changes. It stays while nothing is configured or live.
-    pub async fn view_feed(&self, mut socket: Socket) {
-        let mut shutdown = self.shutdown();
-        if self.check_room().is_err() {
-            return socket.end(Close::FULL.into()).await;
-        }
-        let watch = self.0.media.feed.watch();
-        if let Err(end) = socket.send_text(watch.format().name()).await {
-            return socket.end(end).await;
-        }
-        let outdated = watch.outdated();
-        ws::viewer::serve(socket, watch, async {
-            tokio::select! {
-                () = outdated => Close::FORMAT_CHANGED,
-                () = shutdown.requested() => Close::GOING_AWAY,
-            }
-        })
-        .await;
     }
 
     fn close_replaced(&self, video: TrackChange, audio: TrackChange) {

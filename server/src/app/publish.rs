@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use super::sessions::Order;
-use super::{App, SessionKind, SessionToken};
+use super::{App, SessionKind, SessionToken, Transport};
 use crate::outlet::{Ears, Outlet};
 use crate::rtc::{Answered, Link, Reach, Said};
 use crate::ws::Close;
@@ -106,8 +106,8 @@ impl App {
         let Ok((video, audio)) = self.0.inputs.borrow().may_publish_webrtc(tracks.video, tracks.audio) else {
             return Tracks { video: false, audio: false };
         };
-        let (video, mut video_left) = video.then(|| self.0.video.sit_down()).unzip();
-        let (audio, mut audio_left) = audio.then(|| self.0.audio.sit_down()).unzip();
+        let (video, mut video_left) = video.then(|| self.0.video.sit_down(Transport::WebRtc)).unzip();
+        let (audio, mut audio_left) = audio.then(|| self.0.audio.sit_down(Transport::WebRtc)).unzip();
         if video.is_some() {
             self.0.media.video_begins().await;
         }

@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 
 use super::publish::{next_order, no_orders};
 use super::sessions::Order;
-use super::{App, SessionKind, SessionToken, channel_key};
+use super::{App, SessionKind, SessionToken, Transport, channel_key};
 use crate::broadcast::{Broadcast, ChannelKey, Packing, PicturesKey, Seat, Watch};
 use crate::rtc::{Answered, Reach, Said};
 use crate::worker::screen::ScreenCodec;
@@ -63,7 +63,7 @@ impl App {
         let Answered { peer, mut said, .. } = answered;
         let mut shutdown = self.shutdown();
         let (leave, mut left) = oneshot::channel();
-        self.0.viewers.borrow_mut().push((id.clone(), leave));
+        self.0.viewers.borrow_mut().push((id.clone(), Transport::WebRtc, leave));
         // Nothing while it connects: what is encoded for it then would be stale.
         let mut view: Option<View> = None;
         let mut stopped = false;
@@ -119,7 +119,7 @@ impl App {
             }
         }
         drop(left);
-        self.0.viewers.borrow_mut().retain(|(_, leave)| !leave.is_closed());
+        self.0.viewers.borrow_mut().retain(|(_, _, leave)| !leave.is_closed());
         if view.is_some() && !stopped {
             self.0.streams.borrow_mut().leave(&id);
         }

@@ -3,7 +3,7 @@
 use crosspoint_router::control::{Refusal, RefusalKind, StreamId, StreamMode};
 use tokio::sync::oneshot;
 
-use super::{App, channel_key};
+use super::{App, Transport, channel_key};
 use crate::broadcast::Watch;
 use crate::ws::Close;
 
@@ -16,11 +16,11 @@ pub(crate) struct Viewing {
 }
 
 impl App {
-    /// Lets a viewer in that watches streams of `mode`.
+    /// Lets a viewer in that watches a stream of `mode` by `transport`.
     ///
     /// # Errors
     /// When there is no such stream, it is of another mode, or there are too many viewers.
-    pub(crate) fn watch(&self, id: &StreamId, mode: StreamMode) -> Result<(Watch, Viewing), Refusal> {
+    pub(crate) fn watch(&self, id: &StreamId, mode: StreamMode, transport: Transport) -> Result<(Watch, Viewing), Refusal> {
         let mut streams = self.0.streams.borrow_mut();
         streams.may_view(id, mode)?;
         self.check_room()?;
@@ -28,7 +28,7 @@ impl App {
         let key = streams.spec(id).map(channel_key).ok_or_else(missing)?;
         streams.join(id);
         let (leave, left) = oneshot::channel();
-        self.0.viewers.borrow_mut().push((id.clone(), leave));
+        self.0.viewers.borrow_mut().push((id.clone(), transport, leave));
         let watch = self.0.media.broadcast.channel(key).watch();
         Ok((watch, Viewing { app: self.clone(), id: id.clone(), left, stopped: false }))
     }
@@ -48,7 +48,7 @@ impl Drop for Viewing {
         // A stream that was stopped has nobody to count, and its name may be another's by now.
         let stopped = self.stopped || self.left.try_recv().is_ok();
         self.left.close();
-        self.app.0.viewers.borrow_mut().retain(|(_, leave)| !leave.is_closed());
+        self.app.0.viewers.borrow_mut().retain(|(_, _, leave)| !leave.is_closed());
         if !stopped {
             self.app.0.streams.borrow_mut().leave(&self.id);
         }

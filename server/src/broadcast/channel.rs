@@ -108,6 +108,13 @@ impl Channel {
         self.hub.borrow().stats()
     }
 
+    /// Takes note of a unit that goes to a viewer's socket.
+    fn note_sent(&self, unit: &Unit) {
+        if let Some(pictures) = self.pictures.as_ref().filter(|_| unit.media == Media::Video) {
+            pictures.note_sent(unit.captured.elapsed());
+        }
+    }
+
     /// Asks of the pictures what the viewers need now.
     fn tell_refresh(self: &Rc<Self>, now: Instant) {
         let opening = self.opening_until.get().is_some_and(|until| now < until);
@@ -151,7 +158,10 @@ impl Watch {
                     tracing::debug!(dropped, "viewer left behind");
                     self.channel.demanded.notify_one();
                 }
-                Next::Unit(unit) => return Some(unit.clone()),
+                Next::Unit(unit) => {
+                    self.channel.note_sent(unit);
+                    return Some(unit.clone());
+                }
             }
         }
     }
@@ -184,6 +194,7 @@ impl Watch {
                     self.channel.demanded.notify_one();
                 }
                 Next::Unit(unit) => {
+                    self.channel.note_sent(unit);
                     let preface = unit.preface.clone().filter(|_| self.resumes.take());
                     let Some(preface) = preface else { return Some(unit.bytes.clone()) };
                     self.pending.replace(Some(unit.bytes.clone()));

@@ -25,7 +25,8 @@ pub(crate) use pictures::PicturesKey;
 pub(crate) use seat::Seat;
 use seat::Sharing;
 
-use crate::worker::screen::{Screen, ScreenTuning, ScreenView};
+use crate::histogram::HistogramStats;
+use crate::worker::screen::{Screen, ScreenTuning};
 use crate::worker::sound::Sound;
 
 /// Which pictures a channel shows, nothing for sound alone, and how it is packed.
@@ -36,7 +37,7 @@ pub(crate) struct ChannelKey {
 }
 
 /// What a broadcast has counted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct BroadcastStats {
     /// Looks at the display that saw a change.
     pub(crate) captures: u64,
@@ -54,8 +55,18 @@ pub(crate) struct BroadcastStats {
     pub(crate) repeats: u64,
     /// Pictures dropped because the network thread was behind.
     pub(crate) overruns: u64,
+    /// Pictures encoded that wait for the network thread.
+    pub(crate) pictures_queued: usize,
+    /// From a picture's capture until it is encoded, and until it is handed to a viewer's socket.
+    pub(crate) latencies: [(&'static str, HistogramStats); 2],
+    /// How long encoders of pictures took.
+    pub(crate) encode_time: HistogramStats,
+    /// Bytes that they made.
+    pub(crate) encoded_bytes: u64,
     /// Encoders of sound opened.
     pub(crate) sound_encoders: u64,
+    /// Packets of encoded sound dropped because the network thread was behind.
+    pub(crate) sound_overruns: u64,
     /// What was packed and who takes it.
     pub(crate) packings: BTreeMap<Packing, HubStats>,
 }
@@ -109,26 +120,13 @@ impl Broadcast {
         key.pictures.and_then(|_| self.screen.trouble())
     }
 
-    /// What the display's thread tells.
-    pub(crate) fn screen_view(&self) -> &ScreenView {
-        self.screen.view()
-    }
-
     /// What it has counted since start-up.
     pub(crate) fn stats(&self) -> BroadcastStats {
         let screen = self.screen.view();
         let mut packings = BTreeMap::<Packing, HubStats>::new();
         for (key, channel) in self.channels.borrow().iter() {
             let sum = packings.entry(key.packing).or_default();
-            let HubStats { viewers, units, bytes, lags, dropped, keys_ordered } = channel.stats();
-            *sum = HubStats {
-                viewers: sum.viewers + viewers,
-                units: sum.units + units,
-                bytes: sum.bytes + bytes,
-                lags: sum.lags + lags,
-                dropped: sum.dropped + dropped,
-                keys_ordered: sum.keys_ordered + keys_ordered,
-            };
+            *sum = sum.and(channel.stats());
         }
         BroadcastStats {
             captures: screen.captures.load(Relaxed),
@@ -139,7 +137,12 @@ impl Broadcast {
             patches: screen.patches.load(Relaxed),
             repeats: screen.repeats.load(Relaxed),
             overruns: screen.overruns.load(Relaxed),
+            pictures_queued: self.pictures.borrow().values().map(|pictures| pictures.queued()).sum(),
+            latencies: [("encoded", screen.encoded_after.stats()), ("sent", screen.sent_after.stats())],
+            encode_time: screen.encode_time.stats(),
+            encoded_bytes: screen.encoded_bytes.load(Relaxed),
             sound_encoders: self.sound.as_ref().map_or(0, |sound| sound.view().sound_encoders.load(Relaxed)),
+            sound_overruns: self.sound.as_ref().map_or(0, |sound| sound.view().overrun.load(Relaxed)),
             packings,
         }
     }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use crosspoint_ffi::Packet;
 use crosspoint_router::broadcast::{Bitrates, Rendition};
 use tokio::sync::mpsc;
 
@@ -30,6 +31,8 @@ pub(super) struct Pictures {
 
 struct Running {
     encode: Option<ScreenEncode>,
+    /// What is between it and us.
+    queue: Option<mpsc::WeakSender<Packet>>,
     /// What the encoder was told.
     bitrate_bps: u32,
     /// What those can take whose rate we estimate.
@@ -43,7 +46,7 @@ const QUEUE: usize = 64;
 impl Pictures {
     pub(super) fn new(key: PicturesKey, tuning: ScreenTuning, screen: Rc<Screen>) -> Self {
         let bitrate_bps = tuning.bitrates.usual_bps;
-        let running = Running { encode: None, bitrate_bps, able_bps: bitrate_bps, channels: Vec::new() };
+        let running = Running { encode: None, queue: None, bitrate_bps, able_bps: bitrate_bps, channels: Vec::new() };
         Self { key, tuning, screen, running: RefCell::new(running) }
     }
 
@@ -64,12 +67,14 @@ impl Pictures {
                 max_bitrate_bps: self.tuning.bitrates.most_bps,
                 preset: self.tuning.preset,
             };
+            running.queue = Some(sender.downgrade());
             running.encode = Some(self.screen.encode(settings, sender));
             let pictures = Rc::downgrade(self);
             tokio::task::spawn_local(async move {
                 // The sender is the encoding's: this ends with it.
                 while let Some(packet) = packets.recv().await {
                     let Some(pictures) = pictures.upgrade() else { return };
+                    pictures.screen.view().encoded_after.note(packet.arrival.elapsed());
                     for channel in pictures.channels() {
                         channel.take(&packet);
                     }
@@ -90,6 +95,17 @@ impl Pictures {
         }
         running.refresh();
         running.tell_bitrate(self.tuning.bitrates);
+    }
+
+    /// Takes note of how old a picture is that goes to a viewer's socket.
+    pub(super) fn note_sent(&self, age: Duration) {
+        self.screen.view().sent_after.note(age);
+    }
+
+    /// How many encoded pictures wait for the network thread.
+    pub(super) fn queued(&self) -> usize {
+        let queue = self.running.borrow().queue.as_ref().and_then(mpsc::WeakSender::upgrade);
+        queue.map_or(0, |queue| queue.max_capacity() - queue.capacity())
     }
 
     pub(super) fn codec(&self) -> ScreenCodec {

@@ -23,7 +23,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crosspoint_router::control::{InputStatus, StreamId, StreamMode};
+use crosspoint_router::control::{InputStatus, StreamId};
 use crosspoint_router::ingest::FeedFormat;
 use fastwebsockets::upgrade;
 use hyper::body::Incoming;
@@ -41,7 +41,7 @@ use self::access::{Access, Caller};
 use self::answer::Answer;
 use self::events::Listeners;
 use self::failure::Failure;
-use self::metrics::Snapshot;
+use self::metrics::DoorStats;
 use self::openapi::Description;
 pub(crate) use self::query::token;
 use self::route::{Miss, Route};
@@ -201,7 +201,7 @@ impl Door {
             Route::ListStreams => Ok(json(StatusCode::OK, &list(app, caller.host(), self.rtmp))),
             Route::Livez => Ok(json(StatusCode::OK, &api::Empty {})),
             Route::Metrics => {
-                let mut page = Response::new(Answer::new(metrics::text(&self.snapshot())));
+                let mut page = Response::new(Answer::new(metrics::text(&app.figures(), &self.stats())));
                 page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
                 Ok(page)
             }
@@ -262,28 +262,21 @@ impl Door {
                 Ok(socket) => socket,
                 Err(error) => return tracing::debug!(%error, "upgrading"),
             };
+            tracing::debug!("joined");
             match attach {
                 Attach::Feed => app.view_feed(socket).await,
                 Attach::PublishAudio => app.publish_audio(socket).await,
                 Attach::PublishVideo => app.publish_video(socket).await,
                 Attach::View(id) => app.view_stream(id, socket).await,
             }
+            tracing::debug!("left");
         };
         tokio::task::spawn_local(conversation.instrument(span));
         Ok(response.map(|_| Answer::default()))
     }
 
-    fn snapshot(&self) -> Snapshot {
-        let app = &self.app;
-        let streams = app.streams();
-        let modes = [StreamMode::Internal, StreamMode::Remote, StreamMode::Socket, StreamMode::Webrtc];
-        let (encode_time, encoded_bytes) = app.encoding_stats();
-        Snapshot {
-            broadcast: app.broadcast_stats(),
-            inputs: app.input_status().stats,
-            encode_time,
-            encoded_bytes,
-            streams: modes.map(|mode| (mode.name(), streams.iter().filter(|stream| stream.mode == mode).count() as u64)),
+    fn stats(&self) -> DoorStats {
+        DoorStats {
             waiting: self.waiting.counts(),
             listeners: self.listeners.count(),
             io: if runtime::has_ring() { Io::Uring } else { Io::Epoll }.as_str(),

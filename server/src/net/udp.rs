@@ -12,7 +12,7 @@ use tokio::net::UdpSocket;
 /// The socket; addresses come out and go in as peers know them, whatever the socket's own family.
 ///
 /// What goes to one peer in a row goes in one call, as far as the kernel does that (`UDP_SEGMENT`): [`Udp::queue`] gathers it and
-/// [`Udp::flush`] sends it. Sending never waits; what the socket does not take is dropped and counted by nobody but the peer.
+/// [`Udp::flush`] sends it. Sending never waits; what the socket does not take is dropped and counted.
 ///
 /// Copies: 0.
 pub(crate) struct Udp {
@@ -20,6 +20,7 @@ pub(crate) struct Udp {
     is_v6: bool,
     /// Whether the kernel takes several at once.
     segments: Cell<bool>,
+    dropped: Cell<u64>,
     run: RefCell<Run>,
 }
 
@@ -43,7 +44,7 @@ impl Udp {
         let _ = sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES);
         let _ = sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
         let socket = UdpSocket::from_std(socket)?;
-        Ok(Self { socket, is_v6: address.is_ipv6(), segments: Cell::new(true), run: RefCell::default() })
+        Ok(Self { socket, is_v6: address.is_ipv6(), segments: Cell::new(true), dropped: Cell::new(0), run: RefCell::default() })
     }
 
     /// Where it is bound.
@@ -73,6 +74,11 @@ impl Udp {
         run.datagrams.push(datagram);
     }
 
+    /// How many datagrams the socket did not take.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.get()
+    }
+
     /// Sends what is queued.
     pub(crate) fn flush(&self) {
         self.send(&mut self.run.borrow_mut());
@@ -92,13 +98,15 @@ impl Udp {
                         self.segments.set(false);
                     }
                 }
-                Ok(()) | Err(_) => return,
+                Ok(()) => return,
+                Err(_) => return self.dropped.set(self.dropped.get() + datagrams.len() as u64),
             }
         }
         for datagram in &datagrams {
             if let Err(error) = self.socket.try_send_to(datagram, destination) {
                 // An address of an offer that cannot be reached from here is no news.
                 tracing::trace!(%error, "sending a datagram");
+                self.dropped.set(self.dropped.get() + 1);
             }
         }
     }

@@ -4,6 +4,7 @@
 //! once: sending never waits. What a socket does not take is dropped, as on any other link that is too slow.
 
 mod doors;
+mod stats;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -21,6 +22,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep_until;
 
 use self::doors::Front;
+use self::stats::Counters;
+#[cfg(test)]
+pub(crate) use self::stats::RoleStats;
+pub(crate) use self::stats::RtcStats;
 use crate::config::Config;
 use crate::net::Udp;
 use crate::shutdown::Shutdown;
@@ -42,6 +47,7 @@ struct Inner {
     sessions: RefCell<HashMap<PeerId, Session>>,
     /// The connections by the address that they come from, and whose they are once that is known.
     connections: RefCell<HashMap<SocketAddr, Connection>>,
+    counters: Counters,
     /// When the driving task looks again.
     due: Cell<Option<Instant>>,
     sooner: Notify,
@@ -119,6 +125,7 @@ impl Rtc {
             peers: RefCell::new(Peers::new(PeersLimits { peers: config.limits.max_peers, connecting: config.limits.max_connecting })),
             sessions: RefCell::default(),
             connections: RefCell::default(),
+            counters: Counters::default(),
             due: Cell::default(),
             sooner: Notify::new(),
         })))
@@ -235,6 +242,11 @@ impl Rtc {
                 PeerOutput::KeyWanted => self.tell(id, Said::KeyWanted),
                 PeerOutput::Lost => self.tell(id, Said::Lost),
                 PeerOutput::Packet(packet) => self.tell(id, Said::Packet(packet)),
+                PeerOutput::Report(report) => {
+                    if let Some(role) = self.0.peers.borrow().peer(id).map(Peer::role) {
+                        self.0.counters.note(role, &report);
+                    }
+                }
                 PeerOutput::Transmit(datagram) => self.send(datagram),
                 PeerOutput::Wait(_) => {}
             }
@@ -256,6 +268,7 @@ impl Rtc {
             session.missed = false;
         }
         if session.said.try_send(said).is_err() {
+            self.0.counters.unheard.set(self.0.counters.unheard.get() + 1);
             session.missed = true;
         }
     }
@@ -272,7 +285,9 @@ impl Rtc {
             && let Some(frame) = frame(&datagram.bytes)
         {
             // Full, the newest is dropped: the peer asks for what it misses.
-            let _ = connection.frames.try_send(frame);
+            if connection.frames.try_send(frame).is_err() {
+                self.0.counters.unsent.set(self.0.counters.unsent.get() + 1);
+            }
         }
     }
 

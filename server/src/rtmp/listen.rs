@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 
 use super::flow::{self, GOODBYE, READ_BYTES, flow};
 use super::{Player, random};
-use crate::app::App;
+use crate::app::{App, Transport};
 use crate::config::Grant;
 use crate::fanout::Connection;
 use crate::http;
@@ -33,7 +33,7 @@ pub(crate) async fn play(mut stream: impl Connection, app: &App, tokens: &Tokens
         Err(_) => return tracing::debug!("player did not say in time what it wants"),
     };
     let watched = check_token(tokens, &query).and_then(|()| name.parse().map_err(|_| no_stream(&name)));
-    let watched = watched.and_then(|id| app.watch(&id, StreamMode::Internal));
+    let watched = watched.and_then(|id| app.watch(&id, StreamMode::Internal, Transport::Rtmp));
     let (watch, mut viewing) = match watched {
         Ok(watched) => watched,
         Err(refusal) => {

@@ -34,6 +34,7 @@ pub(crate) struct Push {
 #[derive(Default)]
 struct View {
     trouble: RefCell<Option<String>>,
+    flows: Cell<bool>,
     reconnects: Cell<u64>,
 }
 
@@ -62,6 +63,11 @@ impl Push {
     /// What keeps it from being pushed, if anything.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.view.trouble.borrow().clone()
+    }
+
+    /// Whether media flows.
+    pub(crate) fn flows(&self) -> bool {
+        self.view.flows.get()
     }
 
     /// How often it began anew.
@@ -153,7 +159,10 @@ impl Work {
         self.view.trouble.replace(None);
         tracing::info!(target = %self.target, "pushing");
         let chunker = Chunker::for_server(message_stream, chunk_bytes);
-        match flow(stream, session, self.channel.watch_steadily(), chunker, self.stall, ended).await {
+        self.view.flows.set(true);
+        let end = flow(stream, session, self.channel.watch_steadily(), chunker, self.stall, ended).await;
+        self.view.flows.set(false);
+        match end {
             End::Over => None,
             End::Session(cause) => Some(Failure::Session { target: target(), cause }),
             end @ (End::Gone | End::Lost(_) | End::Stalled) => Some(Failure::Ended { target: target(), end }),

@@ -166,6 +166,7 @@ impl Decode {
                     let started = Instant::now();
                     self.decode(&step);
                     let took = started.elapsed();
+                    self.counters.time.note(took);
                     while let Ok(job) = jobs.try_recv() {
                         self.handle(job);
                     }

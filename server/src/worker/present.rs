@@ -26,6 +26,7 @@ use tracing::{info, warn};
 use super::Trouble;
 use super::decode::{CameraDemand, Shown};
 use crate::devices::Change;
+use crate::histogram::Histogram;
 pub(crate) use camera::Device;
 use camera::{Camera, UNKNOWN};
 use rate::Rate;
@@ -49,6 +50,10 @@ pub(crate) struct PresentView {
     stats: Mutex<(PresentStats, Rate, Copied)>,
     /// Pictures that could not be drawn.
     pub(crate) undrawn: AtomicU64,
+    /// How long drawing a picture took.
+    pub(crate) draw_time: Histogram,
+    /// From a picture's arrival to the end of that.
+    pub(crate) latency: Histogram,
     /// The moment of the reader's latest read: the clock that early media is released on.
     pub(crate) tick: watch::Sender<Option<Instant>>,
 }
@@ -82,7 +87,13 @@ impl Present {
     ) -> Result<Self, crate::Error> {
         let watch = FileWatch::new().map_err(|error| warn!(%error, UNKNOWN)).ok();
         let (orders, ordered) = mpsc::channel();
-        let view = Arc::new(PresentView { stats: Mutex::default(), undrawn: AtomicU64::new(0), tick: watch::Sender::new(None) });
+        let view = Arc::new(PresentView {
+            stats: Mutex::default(),
+            undrawn: AtomicU64::new(0),
+            draw_time: Histogram::default(),
+            latency: Histogram::default(),
+            tick: watch::Sender::new(None),
+        });
         let mut work = Work {
             cameras: Vec::new(),
             watch,
@@ -319,12 +330,17 @@ impl Work {
                 }
             }
             let ended = Instant::now();
-            if index + 1 == self.cameras.len() && matches!(shown, Shown::Picture { .. }) {
+            let is_picture = index + 1 == self.cameras.len() && matches!(shown, Shown::Picture { .. });
+            if is_picture {
                 self.rate.count(ended);
+                self.view.draw_time.note(ended - started);
             }
             // What is read while we write is told to the presenter before the end of the write.
             self.read_events();
-            self.cameras[index].presenter.handle_written(started, ended);
+            let latency = self.cameras[index].presenter.handle_written(started, ended);
+            if let Some(latency) = latency.filter(|_| is_picture) {
+                self.view.latency.note(latency);
+            }
         }
     }
 

@@ -210,6 +210,10 @@ fn peers_that_only_offer_are_let_in_up_to_a_limit() {
             }
         }
     }
+    let metrics = get(server.address, "/metrics").body;
+    for line in ["webrtc_peers{role=\"viewer\",state=\"connecting\"} 2", "stream_viewers{transport=\"webrtc\"} 2"] {
+        assert!(metrics.contains(&format!("crosspoint_{line}\n")), "{line} is not in\n{metrics}");
+    }
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! How it ends: with a peer that is gone, and with the server.
 
 use std::io::{BufReader, Read, Write};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crosspoint_server::runtime::Io;
 use serde_json::json;
 
 use super::client::{Frame, WebSocket, ask, connect, frame, get, post, read_answer};
-use super::{BOTH, FEED, Server, VIDEO};
+use super::{BOTH, FEED, Server, VIDEO, on_each_io};
 
 /// Reads frames until a ping.
 fn pinged(socket: &mut WebSocket) {
@@ -96,4 +98,30 @@ fn probes_are_answered_while_the_server_ends_and_nobody_else() {
     slow.write_all(b"}").unwrap();
     let mut slow = BufReader::new(slow);
     assert_eq!((read_answer(&mut slow, false).status, slow.read(&mut [0]).unwrap()), (200, 0));
+}
+
+#[test]
+fn end_says_goodbye_and_is_quick() {
+    on_each_io(&[], |server| {
+        server.configure(BOTH);
+        post(server.address, "/stream/start", r#"{"mode":"socket","id":"live"}"#);
+        let mut publisher = WebSocket::open(server.address, VIDEO, b"").unwrap();
+        assert!(matches!(publisher.read(), Frame::Text(_)));
+        let mut viewer = WebSocket::open(server.address, "/stream/socket/live", b"").unwrap();
+        let (mut silent, mut idle) = (connect(server.address), connect(server.address));
+        idle.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut idle = BufReader::new(idle);
+        assert_eq!(read_answer(&mut idle, false).status, 200);
+
+        let start = Instant::now();
+        server.ends.try_send(()).unwrap();
+        assert_eq!((publisher.read(), viewer.read()), (Frame::Close(1001), Frame::Close(1001)));
+        assert_eq!((silent.read(&mut [0]).unwrap(), idle.read(&mut [0]).unwrap()), (0, 0));
+        drop((publisher, viewer));
+        let ended = || server.thread.as_ref().is_some_and(JoinHandle::is_finished);
+        while !ended() {
+            assert!(start.elapsed() < Duration::from_secs(3), "it does not end");
+            std::thread::yield_now();
+        }
+    });
 }

@@ -5,16 +5,19 @@ mod client;
 mod crowd;
 mod ends;
 mod frames;
+mod pages;
 mod rtmp;
+mod sockets;
+mod start;
 
 use std::io::{BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Parser;
-use client::{Frame, WebSocket, ask, connect, frame, get, post, read_answer};
+use client::{ask, connect, get, post, read_answer};
 use crosspoint_server::config::{Cli, Config, IoChoice};
 use crosspoint_server::runtime::Io;
 use crosspoint_server::{Error, serve};
@@ -92,7 +95,9 @@ fn config(flags: &[&str], folder: &Path) -> Config {
     let defaults = ["--listen=127.0.0.1:0", "--display=:7", &camera, "--microphone=off"].into_iter().chain(further);
     let missing =
         defaults.filter(|default| default.split_once('=').is_some_and(|(name, _)| !flags.iter().any(|flag| flag.starts_with(name))));
-    Cli::parse_from(["crosspoint"].into_iter().chain(missing).chain(flags.iter().copied())).config.with_desktop(|_| None)
+    Cli::parse_from(["crosspoint"].into_iter().chain(missing).chain(flags.iter().copied()))
+        .config
+        .with_desktop(|name| (name == "XDG_STATE_HOME").then(|| folder.display().to_string()))
 }
 
 /// Runs a test on every runtime that this machine allows.
@@ -249,105 +254,6 @@ fn head_and_options_answer_without_a_body() {
 }
 
 #[test]
-fn publishers_are_told_the_format_and_counted() {
-    on_each_io(&[], |server| {
-        assert_eq!(WebSocket::open(server.address, VIDEO, b"").err().unwrap().status, 409);
-        server.configure(BOTH);
-        for (path, format, counter) in [(VIDEO, "mpegts", "/stats/video_publishers"), (AUDIO, "mp3", "/stats/audio_publishers")] {
-            // A publisher in a hurry sends its first chunk with the request.
-            let mut publisher = WebSocket::open(server.address, path, &frame(0x82, &[0x47; 188])).unwrap();
-            assert_eq!(publisher.read(), Frame::Text(format.to_owned()));
-            server.wait_for(counter, &json!(1));
-            for strange in [frame(0x82, &[]), frame(0x81, b"text"), frame(0x02, &[1]), frame(0x89, b"in a fragment"), frame(0x80, &[2])] {
-                publisher.send(&strange);
-            }
-            publisher.send(&frame(0x82, &vec![7; 1 << 20]));
-            assert_eq!(publisher.read(), Frame::Pong(b"in a fragment".to_vec()));
-            publisher.send(&frame(0x88, &1000_u16.to_be_bytes()));
-            assert_eq!(publisher.read(), Frame::Close(1000));
-            server.wait_for(counter, &json!(0));
-        }
-    });
-}
-
-#[test]
-fn later_publisher_takes_over_and_another_configure_closes() {
-    on_each_io(&[], |server| {
-        server.configure(BOTH);
-        let open = |path| {
-            let mut publisher = WebSocket::open(server.address, path, b"").unwrap();
-            assert!(matches!(publisher.read(), Frame::Text(_)));
-            publisher
-        };
-        let (mut first, mut sound) = (open(VIDEO), open(AUDIO));
-        // Unread media must not turn the close frame into a reset.
-        first.send(&frame(0x82, &vec![0; 64 << 10]));
-        let mut second = open(VIDEO);
-        assert_eq!(first.read(), Frame::Close(4409));
-        assert_eq!(server.status()["stats"]["video_publishers"], 1);
-
-        server.configure(r#"{"video":{"type":"socket","width":640},"audio":{"type":"socket","destination":"speaker"}}"#);
-        second.send(&frame(0x89, b"still here"));
-        assert_eq!(second.read(), Frame::Pong(b"still here".to_vec()));
-
-        server.configure(r#"{"audio":{"type":"socket"}}"#);
-        assert_eq!(second.read(), Frame::Close(4410));
-        assert_eq!(post(server.address, "/input/devices/virtual/stop", "").status, 200);
-        assert_eq!(sound.read(), Frame::Close(4410));
-    });
-}
-
-#[test]
-fn viewers_are_counted_and_told_of_the_end() {
-    on_each_io(&[], |server| {
-        let address = server.address;
-        assert_eq!(WebSocket::open(address, "/stream/socket/live", b"").err().unwrap().status, 404);
-        post(address, "/stream/start", r#"{"mode":"socket","id":"live"}"#);
-        let viewers = |count: u32| {
-            let deadline = Instant::now() + client::PATIENCE;
-            while get(address, "/stream/list").json()[0]["viewers"] != count {
-                assert!(Instant::now() < deadline, "{count} viewers do not come about");
-                std::thread::yield_now();
-            }
-        };
-        let (mut one, two) =
-            (WebSocket::open(address, "/stream/socket/live", b"").unwrap(), WebSocket::open(address, "/stream/socket/live", b""));
-        viewers(2);
-        drop(two);
-        viewers(1);
-        post(address, "/stream/stop", r#"{"id":"live"}"#);
-        assert_eq!(one.read(), Frame::Close(4410));
-    });
-}
-
-#[test]
-fn broken_frames_cost_their_socket_only() {
-    on_each_io(&[], |server| {
-        server.configure(BOTH);
-        let mut huge = vec![0x82, 0xff];
-        huge.extend_from_slice(&u64::MAX.to_be_bytes());
-        huge.extend_from_slice(&[0; 4]);
-        let cases = [
-            (frame(0x80, b"continues nothing"), Frame::Close(1002)),
-            (frame(0xf2, b"reserved bits"), Frame::Close(1002)),
-            (frame(0x83, b"no such opcode"), Frame::Close(1002)),
-            (frame(0x81, &[0xff, 0xfe]), Frame::Close(1007)),
-            (huge, Frame::Close(1009)),
-            (frame(0x88, &[3]), Frame::Close(1002)),
-        ];
-        for (bytes, expected) in cases {
-            let mut publisher = WebSocket::open(server.address, VIDEO, &bytes).unwrap();
-            assert_eq!(publisher.read(), Frame::Text("mpegts".to_owned()));
-            assert_eq!(publisher.read(), expected, "{bytes:02x?}");
-            server.wait_for("/stats/video_publishers", &json!(0));
-        }
-        // Vanishing within a frame.
-        drop(WebSocket::open(server.address, VIDEO, &frame(0x82, &[0; 1000])[..500]).unwrap());
-        server.wait_for("/stats/video_publishers", &json!(0));
-    });
-}
-
-#[test]
 fn rubbish_costs_its_connection_only() {
     on_each_io(&[], |server| {
         let mut seed = 1_u64;
@@ -370,125 +276,5 @@ fn rubbish_costs_its_connection_only() {
             let _ = stream.read_to_end(&mut Vec::new());
         }
         assert_eq!(get(server.address, "/livez").status, 200);
-    });
-}
-
-#[test]
-fn watch_page_keeps_to_itself() {
-    let server = Server::start(Io::Epoll, &[]);
-    let link = ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"];
-    let page = ask(server.address, "GET", "/watch/live", &link, "");
-    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    let policy = page.header("content-security-policy").unwrap();
-    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
-    assert!(!page.body.contains("style=") && !page.body.contains("<style") && !page.body.contains("onclick"));
-    let assets: Vec<_> = page.body.split('"').filter(|text| text.starts_with("/assets/")).collect();
-    assert_eq!(assets.len(), 2);
-    for asset in assets {
-        let answer = get(server.address, asset);
-        assert_eq!((answer.status, answer.header("x-content-type-options")), (200, Some("nosniff")), "{asset}");
-        assert!(!answer.body.is_empty());
-    }
-}
-
-#[test]
-fn feed_page_reaches_its_source_and_nothing_else() {
-    let server = Server::start(Io::Epoll, &[]);
-    let policy = |query: &str| {
-        let link = ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"];
-        let page = ask(server.address, "GET", &format!("{FEED}{query}"), &link, "");
-        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")), "{query}");
-        assert!(page.body.contains("<title>Virtual Input Feed</title>") && page.body.contains("Loading virtual feed..."));
-        assert!(!page.body.contains("style=") && !page.body.contains("<style"));
-        for asset in page.body.split('"').filter(|text| text.starts_with("/assets/")) {
-            assert_eq!(get(server.address, asset).status, 200, "{asset}");
-        }
-        page.header("content-security-policy").unwrap().to_owned()
-    };
-    let plain = policy("");
-    assert!(plain.contains("default-src 'none'") && plain.contains("frame-ancestors 'none'") && !plain.contains("'unsafe"), "{plain}");
-    assert_eq!(policy("?fit=nonsense"), plain);
-    assert_eq!(policy("?source=ftp://h.example/a"), plain);
-    let with_source = policy("?fit=contain&source=https%3A%2F%2Fh.example%3A8443%2Flive.m3u8");
-    assert!(with_source.contains("connect-src 'self' https://h.example:8443;"), "{with_source}");
-    assert!(with_source.ends_with("media-src blob: https://h.example:8443"), "{with_source}");
-}
-
-#[test]
-fn feed_viewers_are_told_the_format_and_counted() {
-    on_each_io(&[], |server| {
-        let socket = format!("{FEED}/socket");
-        assert_eq!(WebSocket::open(server.address, &socket, b"").err().unwrap().status, 409);
-        server.configure(r#"{"audio":{"type":"socket"}}"#);
-        assert_eq!(get(server.address, &format!("{socket}/info")).status, 409, "sound is no picture");
-        server.configure(BOTH);
-        let info = get(server.address, &format!("{socket}/info"));
-        assert_eq!(info.json(), json!({"url": format!("ws://localhost{socket}"), "format": "mpegts"}));
-        let mut viewer = WebSocket::open(server.address, &socket, b"").unwrap();
-        assert_eq!(viewer.read(), Frame::Text("mpegts".to_owned()));
-        server.wait_for("/stats/feed_viewers", &json!(1));
-        // It stays when nothing is configured any more: what is configured next is shown in it.
-        post(server.address, "/input/devices/virtual/stop", "");
-        viewer.send(&frame(0x89, b"still there"));
-        assert_eq!(viewer.read(), Frame::Pong(b"still there".to_vec()));
-        viewer.send(&frame(0x88, &1000_u16.to_be_bytes()));
-        assert_eq!(viewer.read(), Frame::Close(1000));
-        server.wait_for("/stats/feed_viewers", &json!(0));
-    });
-}
-
-#[test]
-fn ready_file_tells_the_bound_addresses() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ready.json");
-    std::fs::write(&path, "left by an earlier run").unwrap();
-    let server = Server::start(Io::Epoll, &["--ready-file", path.to_str().unwrap(), "--rtmps-listen=off"]);
-    let text = std::fs::read_to_string(&path).unwrap();
-    let told: Value = serde_json::from_str(&text).unwrap();
-    let rtmp: SocketAddr = told["rtmp"].as_str().unwrap().parse().unwrap();
-    assert!(rtmp.port() > 0 && std::net::TcpStream::connect(rtmp).is_ok());
-    // WebRTC is at the same number.
-    let expected = format!(r#"{{"listen":"{0}","udp":"{0}","rtmp":"{rtmp}","rtmps":null}}"#, server.address);
-    assert_eq!(text.trim_end(), expected);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half-written stays behind");
-}
-
-#[test]
-fn what_cannot_start_says_so() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let [listen, rtmp] = ["--listen", "--rtmp-listen"].map(|flag| format!("{flag}={}", taken.local_addr().unwrap()));
-    for (flag, named) in [(listen.as_str(), "--listen"), (rtmp.as_str(), "--rtmp-listen"), ("--ready-file=/nowhere/at/all", "--ready-file")]
-    {
-        let folder = tempfile::tempdir().unwrap();
-        let config = config(&[flag], folder.path());
-        let (_ends, requests) = mpsc::channel(1);
-        let error = Io::Epoll.block_on(serve(config, requests, |_| panic!("it started"))).unwrap().unwrap_err();
-        assert!(error.to_string().contains(named), "{error}");
-    }
-}
-
-#[test]
-fn end_says_goodbye_and_is_quick() {
-    on_each_io(&[], |server| {
-        server.configure(BOTH);
-        post(server.address, "/stream/start", r#"{"mode":"socket","id":"live"}"#);
-        let mut publisher = WebSocket::open(server.address, VIDEO, b"").unwrap();
-        assert!(matches!(publisher.read(), Frame::Text(_)));
-        let mut viewer = WebSocket::open(server.address, "/stream/socket/live", b"").unwrap();
-        let (mut silent, mut idle) = (connect(server.address), connect(server.address));
-        idle.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-        let mut idle = BufReader::new(idle);
-        assert_eq!(read_answer(&mut idle, false).status, 200);
-
-        let start = Instant::now();
-        server.ends.try_send(()).unwrap();
-        assert_eq!((publisher.read(), viewer.read()), (Frame::Close(1001), Frame::Close(1001)));
-        assert_eq!((silent.read(&mut [0]).unwrap(), idle.read(&mut [0]).unwrap()), (0, 0));
-        drop((publisher, viewer));
-        let ended = || server.thread.as_ref().is_some_and(JoinHandle::is_finished);
-        while !ended() {
-            assert!(start.elapsed() < Duration::from_secs(3), "it does not end");
-            std::thread::yield_now();
-        }
     });
 }

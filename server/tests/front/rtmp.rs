@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crosspoint_server::runtime::Io;
 use serde_json::json;
 
-use super::client::{PATIENCE, get, post};
+use super::client::{PATIENCE, ask, get, post};
 use super::{Server, on_each_io};
 
 /// The first byte and the first piece of a handshake.
@@ -89,4 +89,54 @@ fn rtmp_peers_that_stall_are_closed_in_time() {
         until_closed(stream, Duration::from_secs(3));
     }
     assert_eq!(get(server.address, "/livez").status, 200);
+}
+
+/// A string as AMF 0 has it.
+fn amf_text(value: &str) -> Vec<u8> {
+    [&[2, 0, value.len() as u8][..], value.as_bytes()].concat()
+}
+
+/// A command as players send it, in chunks of 128 bytes, which is where every session begins.
+fn command(name: &str, transaction: f64, arguments: &[u8], stream: u8) -> Vec<u8> {
+    let body = [&amf_text(name)[..], &[0], &transaction.to_be_bytes(), arguments].concat();
+    let head = [&[3, 0, 0, 0, 0, 0, body.len() as u8, 20, stream, 0, 0, 0][..]].concat();
+    body.chunks(128).enumerate().flat_map(|(nth, chunk)| [if nth == 0 { &head[..] } else { &[0xc3] }, chunk].concat()).collect()
+}
+
+/// Whether a player of `name` is let in: all that it is told until that is known is looked at.
+fn is_let_in(address: SocketAddr, name: &str) -> bool {
+    let app = [&[3, 0, 3][..], b"app", &amf_text("live"), &[0, 0, 9]].concat();
+    let play = [&[5][..], &amf_text(name)].concat();
+    let session =
+        [hello(), vec![0; 1536], command("connect", 1.0, &app, 0), command("createStream", 2.0, &[5], 0), command("play", 0.0, &play, 1)];
+    let mut stream = connected(address, &session.concat());
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut told, mut bytes) = (String::new(), [0; 4096]);
+    loop {
+        let count = stream.read(&mut bytes).unwrap();
+        told += &String::from_utf8_lossy(&bytes[..count]);
+        if told.contains("NetStream.Play.Start") {
+            return true;
+        }
+        assert!(count > 0, "neither let in nor refused in words: {told:?}");
+        if told.contains("a token of viewers is needed") {
+            return false;
+        }
+    }
+}
+
+#[test]
+fn players_show_their_token_behind_the_name() {
+    let server = Server::start(Io::Epoll, &["--token=everything,view:onlooker,publish:sender-1"]);
+    let started = ask(server.address, "POST", "/stream/start", &["Authorization: Bearer everything"], r#"{"id":"tv"}"#);
+    assert_eq!(started.status, 201, "{started:?}");
+    for (name, let_in) in [
+        ("tv", false),
+        ("tv?access_token=guesswork", false),
+        ("tv?access_token=sender-1", false),
+        ("tv?access_token=onlooker", true),
+        ("tv?access_token=everything", true),
+    ] {
+        assert_eq!(is_let_in(server.address, name), let_in, "{name}");
+    }
 }

@@ -185,7 +185,7 @@ element("start", HTMLFormElement).addEventListener("submit", (event) => {
   void act(() => post("/stream/start", wanted), element("start-error", HTMLElement));
 });
 
-for (const name of ["feed", "metrics"]) {
+for (const name of ["feed", "api", "metrics"]) {
   const link = element(name, HTMLAnchorElement);
   link.href = withToken(link.pathname);
 }

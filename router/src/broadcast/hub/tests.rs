@@ -308,3 +308,18 @@ proptest! {
         hub.leave(viewer, now);
     }
 }
+
+#[test]
+fn units_are_counted_by_how_far_their_viewer_was_behind() {
+    let (now, mut hub) = (epoch(), Hub::new(Limits { units: 16, ..SMALL }, Media::Video));
+    let (mut prompt, mut late) = (hub.join(now), hub.join(now));
+    for number in 0..10 {
+        hub.publish(unit(number, number == 0, now));
+        assert_eq!(drain(&mut hub, &mut prompt), [i64::from(number)]);
+    }
+    assert_eq!(hub.stats().behind, [10, 0, 0, 0, 0, 0, 0]);
+    drain(&mut hub, &mut late);
+    // 9 and then 8 … 3, 2 and 1, none.
+    let twice = hub.stats().and(hub.stats());
+    assert_eq!((hub.stats().behind, twice.behind[0], twice.viewers), ([11, 2, 6, 1, 0, 0, 0], 22, 4));
+}

@@ -256,7 +256,9 @@ proptest::proptest! {
                     now = until;
                     deadlines += 1;
                 }
-                PresentOutput::Write(_) | PresentOutput::WriteBlack => presenter.handle_written(now, now),
+                PresentOutput::Write(_) | PresentOutput::WriteBlack => {
+                    presenter.handle_written(now, now);
+                }
             }
         }
         proptest::prop_assert!(deadlines <= 5, "{deadlines} deadlines for one frame");

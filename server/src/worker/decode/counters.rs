@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crosspoint_router::ingest::BacklogStats;
 
+use crate::histogram::Histogram;
+
 /// The counters of the decode thread.
 #[derive(Debug, Default)]
 pub(crate) struct DecodeCounters {
@@ -21,6 +23,8 @@ pub(crate) struct DecodeCounters {
     pub(crate) bad_packets: AtomicU64,
     /// How often a source was so heavy that its pictures are decoded several at a time.
     pub(crate) by_frame: AtomicU64,
+    /// How long a decoder took for a packet.
+    pub(crate) time: Histogram,
 }
 
 impl DecodeCounters {

@@ -133,6 +133,10 @@ pub(crate) struct ScreenView {
     pub(crate) repeats: AtomicU64,
     /// Pictures dropped because the network thread had no room for them.
     pub(crate) overruns: AtomicU64,
+    /// From a picture's capture until the network thread has it encoded.
+    pub(crate) encoded_after: Histogram,
+    /// From its capture until it is handed to the socket of a viewer, of each viewer.
+    pub(crate) sent_after: Histogram,
 }
 
 /// Adds the time since `start` to what a stage took; gives the moment that the next one starts.
