@@ -142,6 +142,9 @@ pub(crate) struct FanoutRtc {
     /// How often each has its turn.
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub(crate) rounds: u32,
+    /// Measure Janus's streaming plugin in the same run, fed with the packets that a viewer of ours gets.
+    #[arg(long)]
+    pub(crate) peers: bool,
     /// Give the router the first processor for itself.
     #[arg(long)]
     pub(crate) pin: bool,
@@ -366,10 +369,11 @@ Examples:
 
 const FANOUT_RTC: &str = "\
 Each viewer is a WebRTC peer on a UDP socket of its own, which decrypts all packets and counts those that never came. The processor time of
-the router's network thread and its resident memory with one viewer are taken off those with all of them.
+the router's network thread (of Janus: of all threads) and its resident memory with one viewer are taken off those with all of them. Janus
+takes part over the machine's first address that is no loopback.
 
 Examples:
-  loadtest fanout-rtc --pin
+  loadtest fanout-rtc --pin --peers
   loadtest fanout-rtc --display :7 --viewers 50";
 
 #[cfg(test)]

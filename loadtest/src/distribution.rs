@@ -25,6 +25,25 @@ pub(crate) struct Summary {
     pub(crate) max: f64,
 }
 
+/// What a figure was in the rounds of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    /// The smallest.
+    pub(crate) least: f64,
+    /// The one in the middle, the upper of two.
+    pub(crate) median: f64,
+    /// The largest.
+    pub(crate) most: f64,
+}
+
+impl Spread {
+    /// Of what each round gave; nothing when none gave anything.
+    pub(crate) fn of(rounds: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let Distribution(sorted) = rounds.into_iter().collect();
+        Some(Self { least: *sorted.first()?, median: *sorted.get(sorted.len() / 2)?, most: *sorted.last()? })
+    }
+}
+
 impl Distribution {
     /// The smallest value that at least `percent` of all values do not exceed (nearest rank), or nothing when there are none.
     pub(crate) fn percentile(&self, percent: f64) -> Option<f64> {
@@ -77,6 +96,13 @@ mod tests {
         for (values, percent, expected) in cases {
             assert_eq!(values.iter().copied().collect::<Distribution>().percentile(percent), expected, "{percent} % of {values:?}");
         }
+    }
+
+    #[test]
+    fn spread_is_of_the_rounds_in_any_order() {
+        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { least: 1.0, median: 2.0, most: 3.0 }));
+        assert_eq!(Spread::of([5.0, 4.0]), Some(Spread { least: 4.0, median: 5.0, most: 5.0 }));
+        assert_eq!(Spread::of([]), None);
     }
 
     #[test]

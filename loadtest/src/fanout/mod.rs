@@ -76,7 +76,7 @@ async fn measure(options: &Fanout) -> Result<Report> {
     }
     rows.extend(players.into_iter().map(|(_, row)| row));
     ensure!(
-        rows.iter().any(|row| !row.costs.is_empty()),
+        rows.iter().any(|row| row.costs.iter().any(Option::is_some)),
         "nothing could be measured: {:?}",
         rows.first().and_then(|row| row.trouble.clone())
     );

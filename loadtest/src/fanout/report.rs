@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::Fanout;
+use crate::distribution::Spread;
 use crate::limit::Limit;
 use crate::machine::Machine;
 
@@ -22,8 +23,8 @@ pub(super) struct Cost {
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     pub(super) name: String,
-    /// Microseconds of processor time for a frame and viewer, of each round.
-    pub(super) costs: Vec<f64>,
+    /// Microseconds of processor time for a frame and viewer, of each round; nothing of one that failed.
+    pub(super) costs: Vec<Option<f64>>,
     /// What a frame had, in kilobytes, of each round.
     pub(super) frame_kb: Vec<f64>,
     /// Why a round gave none.
@@ -39,19 +40,19 @@ impl Row {
     pub(super) fn note(&mut self, round: Result<Cost>) {
         match round {
             Ok(Cost { us, frame_kb }) => {
-                self.costs.push(us);
+                self.costs.push(Some(us));
                 self.frame_kb.push(frame_kb);
             }
             // An io_uring that the kernel refuses is no reason to measure nothing.
-            Err(error) => self.trouble = Some(format!("{error:#}")),
+            Err(error) => {
+                self.costs.push(None);
+                self.trouble = Some(format!("{error:#}"));
+            }
         }
     }
 
-    /// The least, the median and the most.
-    fn spread(&self) -> Option<(f64, f64, f64)> {
-        let mut costs = self.costs.clone();
-        costs.sort_by(f64::total_cmp);
-        Some((*costs.first()?, *costs.get(costs.len() / 2)?, *costs.last()?))
+    fn spread(&self) -> Option<Spread> {
+        Spread::of(self.costs.iter().flatten().copied())
     }
 }
 
@@ -61,7 +62,7 @@ pub(super) struct Report {
     machine: Machine,
     viewers: u32,
     seconds: u32,
-    rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
     limits: Vec<Limit>,
 }
 
@@ -69,7 +70,7 @@ impl Report {
     pub(super) fn new(machine: Machine, options: &Fanout, rows: Vec<Row>) -> Self {
         let best = |kind: &str| {
             let ours = rows.iter().filter(|row| row.name.starts_with("crosspoint") && row.name.ends_with(kind)).filter_map(Row::spread);
-            ours.map(|(_, median, _)| median).min_by(f64::total_cmp)
+            ours.map(|spread| spread.median).min_by(f64::total_cmp)
         };
         let websocket = Limit::most("--max-us", options.max_us, best("websocket"));
         let rtmp = Limit::most("--max-rtmp-us", options.max_rtmp_us, best("rtmp"));
@@ -90,7 +91,7 @@ impl fmt::Display for Report {
         writeln!(f, "\n{:<28} {:>8} {:>8} {:>8} {:>8}", "µs of processor time", "least", "median", "most", "kB")?;
         for row in &self.rows {
             match row.spread() {
-                Some((least, median, most)) => {
+                Some(Spread { least, median, most }) => {
                     let frame_kb = row.frame_kb.iter().sum::<f64>() / row.frame_kb.len() as f64;
                     writeln!(f, "{:<28} {least:>8.2} {median:>8.2} {most:>8.2} {frame_kb:>8.1}", row.name)?;
                 }

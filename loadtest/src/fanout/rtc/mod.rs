@@ -2,91 +2,154 @@
 //!
 //! ```text
 //! a display that moves ─▶ crosspoint ─UDP▶ peers on str0m, each of which decrypts what it gets and counts what is missing
-//!                           └ processor time of its network thread and resident memory, with one viewer and with all of them
+//!                           │ └ processor time of its network thread and resident memory, with one viewer and with all of them
+//!                           └ one of them ─RTP▶ janus ─UDP▶ the same peers: processor time of all of janus
 //! ```
 
+pub(crate) mod janus;
+mod report;
+mod tally;
 mod viewer;
 
-use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Serialize;
 use serde_json::json;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
-use self::viewer::Audience;
-use super::relay::{RELAY_CORE, Relay, pin_ourselves};
+use self::janus::Janus;
+pub(crate) use self::report::{Cost, Report, Row};
+use self::viewer::{Audience, Host};
+use super::relay::{LOAD_CORE, RELAY_CORE, Relay, pin_ourselves};
 use super::rtmp::Screen;
 use crate::cli::FanoutRtc;
 use crate::machine::Machine;
+use crate::report::note;
 
 /// Measures, prints the report, and says whether the limit held.
 ///
 /// # Errors
 /// When something that is needed cannot be started, or ends.
 pub(crate) async fn run(options: &FanoutRtc) -> Result<bool> {
-    let report = LocalSet::new().run_until(measure(options)).await?;
+    let report = measure(options).await?;
     crate::report::print(&report, options.json)?;
-    Ok(options.max_us.is_none_or(|most| report.rows.iter().all(|row| row.us <= most)))
+    Ok(report.held())
 }
 
-#[derive(Debug, Serialize)]
-struct Report {
-    machine: Machine,
-    viewers: u32,
-    rows: Vec<Row>,
+/// Measures.
+///
+/// # Errors
+/// When something that is needed cannot be started, or ends.
+pub(crate) async fn measure(options: &FanoutRtc) -> Result<Report> {
+    LocalSet::new().run_until(rounds(options)).await
 }
 
-/// What a run cost.
-#[derive(Debug, Serialize)]
-struct Row {
-    /// Whether viewers told when each packet arrived, so that their ways were estimated.
-    estimated: bool,
-    /// Processor time of the network thread for a packet more.
-    us: f64,
-    /// Memory that a viewer more made resident.
-    kb: f64,
-    packets_per_second: f64,
-    /// Of a million packets.
-    missing: f64,
+/// Who is watched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    /// Ours; with its viewers' ways estimated, or not.
+    Crosspoint { estimated: bool },
+    /// Janus, fed with what a viewer of ours gets.
+    Janus,
 }
 
-async fn measure(options: &FanoutRtc) -> Result<Report> {
-    let mut report = Report { machine: Machine::look("/bin/true".as_ref()), viewers: options.viewers, rows: Vec::new() };
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Crosspoint { estimated: false } => "crosspoint",
+            Self::Crosspoint { estimated: true } => "crosspoint, ways estimated",
+            Self::Janus => "janus",
+        }
+    }
+}
+
+async fn rounds(options: &FanoutRtc) -> Result<Report> {
+    let machine = Machine::look("/bin/true".as_ref());
     if options.pin {
         pin_ourselves().context("pinning the load to the second processor")?;
     }
     let noise = if options.display.is_none() { Some(Screen::start(options.pin).await?) } else { None };
     let display = options.display.as_deref().or_else(|| noise.as_ref().map(Screen::name)).context("a display")?;
-    for _ in 0..options.rounds {
-        for estimated in [false, true] {
-            report.rows.push(one(options, display, estimated).await?);
+    let ours = [false, true].map(|estimated| Kind::Crosspoint { estimated });
+    let kinds = ours.into_iter().chain(options.peers.then_some(Kind::Janus));
+    let mut rows: Vec<(Kind, Row)> = kinds.map(|kind| (kind, Row::new(kind.name()))).collect();
+    // Interleaved: the machine's moods are shared out.
+    for round in 0..options.rounds {
+        for (kind, row) in &mut rows {
+            note(&format!("round {} of {}, {}, webrtc", round + 1, options.rounds, row.name));
+            let cost = one(*kind, options, display).await;
+            // A peer that is not there is no reason to measure nothing.
+            if let (Kind::Crosspoint { .. }, Err(error)) = (*kind, &cost) {
+                anyhow::bail!("{}: {error:#}", row.name);
+            }
+            row.note(cost);
         }
     }
-    Ok(report)
+    Ok(Report::new(machine, options, rows.into_iter().map(|(_, row)| row).collect()))
 }
 
-async fn one(options: &FanoutRtc, display: &str, estimated: bool) -> Result<Row> {
-    let mut server = Relay::of_display("auto", display, &options.crosspoint, options.pin.then_some(RELAY_CORE)).await?;
-    server.endpoint().post("/stream/start", Some(&json!({"mode": "webrtc", "id": "fanout", "framerate": 30}))).await?;
+/// What a packet and a viewer cost.
+async fn one(kind: Kind, options: &FanoutRtc, display: &str) -> Result<Cost> {
+    let (core, mut janus) = match kind {
+        Kind::Crosspoint { .. } => (RELAY_CORE, None),
+        Kind::Janus => (LOAD_CORE, Some(Janus::start(options.pin.then_some(RELAY_CORE)).await?)),
+    };
+    let mut server = Relay::of_display("auto", display, &options.crosspoint, options.pin.then_some(core)).await?;
+    server.endpoint().post("/stream/start", Some(&json!({"mode": "webrtc", "id": STREAM, "framerate": 30}))).await?;
+    let mut feeder = Audience::default();
+    if let Some(janus) = &janus {
+        feeder.feed(server.endpoint(), janus).await?;
+    }
+    let measured = janus.as_ref().map_or(Measured::Ours(&server), Measured::Janus);
+    let host = match (kind, &janus) {
+        (Kind::Crosspoint { estimated }, _) => Host::Crosspoint(server.endpoint(), estimated),
+        (Kind::Janus, janus) => Host::Janus(janus.as_ref().context("janus runs")?),
+    };
     let mut audience = Audience::default();
-    audience.join(server.endpoint(), 1, estimated).await?;
-    let few = window(&server, &audience, options).await?;
-    audience.join(server.endpoint(), options.viewers - 1, estimated).await?;
-    let many = window(&server, &audience, options).await?;
-    server.check()?;
+    audience.join(host, 1).await?;
+    let few = window(measured, &audience, options).await?;
+    audience.join(host, options.viewers - 1).await?;
+    let many = window(measured, &audience, options).await?;
     audience.check()?;
+    feeder.check()?;
     let (packets, more) = (many.packets - few.packets, f64::from(options.viewers - 1));
     ensure!(packets > 0.0, "{more} viewers more got no packets more: does the display move?");
-    Ok(Row {
-        estimated,
+    let cost = Cost {
         us: (many.cpu_ms - few.cpu_ms) * 1e3 / packets,
         kb: (many.resident_kb - few.resident_kb) / more,
         packets_per_second: many.packets / f64::from(options.seconds),
         missing: many.missing * 1e6 / many.packets,
-    })
+    };
+    if let Some(janus) = &mut janus {
+        janus.check()?;
+    }
+    server.check()?;
+    Ok(cost)
+}
+
+/// Who is measured.
+#[derive(Clone, Copy)]
+enum Measured<'a> {
+    Ours(&'a Relay),
+    Janus(&'a Janus),
+}
+
+impl Measured<'_> {
+    /// The processor time of those who serve viewers; what captures and encodes is left out of ours.
+    fn cpu_ms(self) -> Result<f64> {
+        match self {
+            Self::Ours(relay) => relay.network_cpu_ms(),
+            Self::Janus(janus) => Ok(janus.process().cpu_ms()),
+        }
+    }
+
+    fn resident_kb(self) -> Result<f64> {
+        match self {
+            Self::Ours(relay) => relay.resident_kb(),
+            Self::Janus(janus) => janus.process().resident_kb(),
+        }
+    }
 }
 
 /// What the options' seconds brought.
@@ -97,30 +160,19 @@ struct Window {
     resident_kb: f64,
 }
 
-async fn window(server: &Relay, audience: &Audience, options: &FanoutRtc) -> Result<Window> {
+async fn window(measured: Measured<'_>, audience: &Audience, options: &FanoutRtc) -> Result<Window> {
     // Estimates settle, and what joining cost is over.
     sleep(SETTLE).await;
-    let (cpu_ms, (packets, missing)) = (server.network_cpu_ms()?, audience.counts());
+    let (cpu_ms, (packets, missing)) = (measured.cpu_ms()?, audience.counts());
     sleep(Duration::from_secs(options.seconds.into())).await;
     let (packets_now, missing_now) = audience.counts();
     Ok(Window {
-        cpu_ms: server.network_cpu_ms()? - cpu_ms,
+        cpu_ms: measured.cpu_ms()? - cpu_ms,
         packets: (packets_now - packets) as f64,
-        missing: (missing_now - missing) as f64,
-        resident_kb: server.resident_kb()?,
+        missing: missing_now as f64 - missing as f64,
+        resident_kb: measured.resident_kb()?,
     })
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { processor, cores, kernel, load_before, .. } = &self.machine;
-        writeln!(f, "{processor}, {cores} cores, linux {kernel}, load {load_before}; {} viewers", self.viewers)?;
-        writeln!(f, "{:>16} {:>10} {:>12} {:>12} {:>18}", "estimated", "µs/packet", "kB/viewer", "packets/s", "missing/million")?;
-        for Row { estimated, us, kb, packets_per_second, missing } in &self.rows {
-            writeln!(f, "{estimated:>16} {us:>10.2} {kb:>12.0} {packets_per_second:>12.0} {missing:>18.0}")?;
-        }
-        Ok(())
-    }
-}
-
+const STREAM: &str = "fanout";
 const SETTLE: Duration = Duration::from_secs(3);

@@ -1,0 +1,116 @@
+//! What WebRTC viewers cost, as a table and as JSON.
+
+use std::fmt;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::cli::FanoutRtc;
+use crate::distribution::Spread;
+use crate::limit::Limit;
+use crate::machine::Machine;
+
+/// What a run cost.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Cost {
+    /// Processor time for a packet more, in microseconds.
+    pub(crate) us: f64,
+    /// Memory that a viewer more made resident.
+    pub(crate) kb: f64,
+    pub(crate) packets_per_second: f64,
+    /// Of a million packets, those that never came.
+    pub(crate) missing: f64,
+}
+
+/// One server's figures.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    /// Of each round; nothing of one that failed.
+    pub(crate) costs: Vec<Option<Cost>>,
+    /// Why a round gave none.
+    pub(crate) trouble: Option<String>,
+}
+
+impl Row {
+    pub(super) fn new(name: &'static str) -> Self {
+        Self { name, costs: Vec::new(), trouble: None }
+    }
+
+    /// Takes note of a round.
+    pub(super) fn note(&mut self, round: Result<Cost>) {
+        if let Err(error) = &round {
+            self.trouble = Some(format!("{error:#}"));
+        }
+        self.costs.push(round.ok());
+    }
+
+    fn spread(&self, part: fn(&Cost) -> f64) -> Option<Spread> {
+        Spread::of(self.costs.iter().flatten().map(part))
+    }
+}
+
+/// The report of a run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) machine: Machine,
+    pub(crate) viewers: u32,
+    pub(crate) rows: Vec<Row>,
+    limits: Vec<Limit>,
+}
+
+impl Report {
+    pub(super) fn new(machine: Machine, options: &FanoutRtc, rows: Vec<Row>) -> Self {
+        let ours = rows.iter().filter(|row| row.name.starts_with("crosspoint")).filter_map(|row| row.spread(|cost| cost.us));
+        let worst = ours.map(|spread| spread.most).max_by(f64::total_cmp);
+        let limits = Limit::most("--max-us", options.max_us, worst).into_iter().collect();
+        Self { machine, viewers: options.viewers, rows, limits }
+    }
+
+    pub(super) fn held(&self) -> bool {
+        self.limits.iter().all(|limit| limit.held)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Machine { processor, cores, kernel, load_before, .. } = &self.machine;
+        writeln!(f, "{cores} cores of {processor}, Linux {kernel}, load before {load_before:.2}; {} viewers", self.viewers)?;
+        let heads = ["µs least", "median", "most", "kB/viewer", "packets/s", "missing/M"];
+        writeln!(f, "\n{:<28} {}", "for a packet", heads.map(|head| format!("{head:>10}")).join(" "))?;
+        for row in &self.rows {
+            match row.spread(|cost| cost.us) {
+                Some(Spread { least, median, most }) => {
+                    let [kb, rate, missing] = [|cost: &Cost| cost.kb, |cost: &Cost| cost.packets_per_second, |cost: &Cost| cost.missing]
+                        .map(|part| row.spread(part).map_or(0.0, |spread| spread.median));
+                    writeln!(f, "{:<28} {least:>10.2} {median:>10.2} {most:>10.2} {kb:>10.0} {rate:>10.0} {missing:>10.0}", row.name)?;
+                }
+                None => writeln!(f, "{:<28} not measured", row.name)?,
+            }
+            if let Some(trouble) = &row.trouble {
+                writeln!(f, "{:<28} a round failed: {trouble}", "")?;
+            }
+        }
+        self.limits.iter().try_for_each(|limit| writeln!(f, "{limit}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn round_that_failed_stays_in_its_place() {
+        let mut row = Row::new("janus");
+        row.note(Err(anyhow!("not there")));
+        row.note(Ok(Cost { us: 40.0, kb: 600.0, packets_per_second: 1e5, missing: 0.0 }));
+        assert_eq!(row.costs.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(row.spread(|cost| cost.us).map(|spread| spread.median), Some(40.0));
+        let machine = Machine { processor: "EPYC".into(), cores: 2, kernel: "6".into(), load_before: 0.0, browser: String::new() };
+        let report = Report { machine, viewers: 2, rows: vec![row], limits: Vec::new() };
+        let table = report.to_string();
+        assert!(table.contains("janus") && table.contains("40.00") && table.contains("a round failed: not there"), "{table}");
+    }
+}
