@@ -27,8 +27,8 @@ test-device: setup ## Tests the camera device on the real v4l2loopback, in a vir
 bench: setup ## Runs the benchmarks; a report per group comes to lie in target/criterion
 	cargo bench -p crosspoint-benches
 
-ARGS ?= camera-latency
-loadtest: setup ## Measures load and latency; ARGS="camera-latency --help" chooses what
+ARGS ?= peers --setup --pin
+loadtest: setup ## Measures ours beside others, in a quarter of an hour; ARGS="camera-latency --help" chooses what
 	cargo build --release -p crosspoint-server -p crosspoint-loadtest
 	$${CARGO_TARGET_DIR:-target}/release/loadtest $(ARGS)
 

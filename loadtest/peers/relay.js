@@ -1,6 +1,7 @@
 // A relay to measure beside: what a publisher sends to /publish goes to every viewer of /view. `relay.js uwebsockets|ws` prints its port.
+// `relay.js node-media-server PORT FOLDER` is an RTMP server there, which writes what it has to write into the folder.
 
-const library = process.argv[2];
+const [library, port, folder] = process.argv.slice(2);
 
 const relays = {
   async uwebsockets() {
@@ -24,6 +25,12 @@ const relays = {
       }
     });
     server.on('listening', () => console.log(server.address().port));
+  },
+
+  async 'node-media-server'() {
+    const { default: NodeMediaServer } = await import('node-media-server');
+    const off = { auth: {}, notify: {}, record: {}, webadmin: { enable: false } };
+    await new NodeMediaServer({ ...off, bind: '127.0.0.1', rtmp: { port: Number(port) }, store: { path: folder } }).run();
   },
 };
 

@@ -35,6 +35,14 @@ pub(crate) enum Command {
     /// How old the screen is when a viewer over WebRTC shows it: display, router, Chromium's video element.
     #[command(after_long_help = GLASS)]
     Glass(Glass),
+    /// What memory a router takes that does nothing, beside other servers.
+    Idle(Idle),
+    /// What a camera's pictures cost from the publisher to the camera, beside ffmpeg.
+    #[command(after_long_help = INGEST)]
+    Ingest(Ingest),
+    /// All of it beside others, in one table: fan-out, screen, camera, memory, and how late pictures are.
+    #[command(after_long_help = PEERS)]
+    Peers(Peers),
     /// One sandbox of `density`.
     #[command(hide = true)]
     Sandbox(Sandbox),
@@ -73,6 +81,107 @@ pub(crate) struct Density {
     /// The most memory of a router on average, in MiB.
     #[arg(long, value_name = "MIB", help_heading = "Limits")]
     pub(crate) max_mib: Option<f64>,
+}
+
+/// What `peers` runs with.
+#[derive(Args, Debug)]
+pub(crate) struct Peers {
+    /// The router's binary.
+    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
+    pub(crate) crosspoint: PathBuf,
+    /// The browser.
+    #[arg(long, value_name = "PATH", default_value = "/usr/bin/chromium")]
+    pub(crate) chromium: PathBuf,
+    /// Install what is missing first: Debian's packages as root, those of npm and PyPI into the peers' folder.
+    #[arg(long)]
+    pub(crate) setup: bool,
+    /// Measure this alone; may be given again.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<Group>,
+    /// How often each has its turn.
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) rounds: u32,
+    /// How long a figure is measured in each round.
+    #[arg(long, value_name = "SECONDS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=60))]
+    pub(crate) seconds: u32,
+    /// How many viewers, of each kind.
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=900))]
+    pub(crate) viewers: u32,
+    /// Where the peers are that come from npm and PyPI.
+    #[arg(long, value_name = "PATH", default_value = "loadtest/peers")]
+    pub(crate) peers_folder: PathBuf,
+    /// Give who relays the first processor for itself, and the load the second.
+    #[arg(long)]
+    pub(crate) pin: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Hold our medians against the aims.
+    #[arg(long, help_heading = "Limits")]
+    pub(crate) hold_aims: bool,
+}
+
+/// The parts of `peers`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Group {
+    /// From the publisher to the camera: cost and latency.
+    Camera,
+    /// WebSocket and RTMP viewers.
+    Fanout,
+    /// From the screen to a viewer's page.
+    Glass,
+    /// Memory of who does nothing.
+    Memory,
+    /// Capturing and encoding a screen.
+    Screen,
+    /// WebRTC viewers.
+    Webrtc,
+}
+
+/// What `ingest` runs with.
+#[derive(Args, Debug)]
+pub(crate) struct Ingest {
+    /// The router's binary.
+    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
+    pub(crate) crosspoint: PathBuf,
+    /// How long to look.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=300))]
+    pub(crate) seconds: u32,
+    /// How often each has its turn.
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub(crate) rounds: u32,
+    /// Measure ffmpeg in the same run, and pixelflux's virtual camera.
+    #[arg(long)]
+    pub(crate) peers: bool,
+    /// Where the peers are that come from npm and PyPI.
+    #[arg(long, value_name = "PATH", default_value = "loadtest/peers")]
+    pub(crate) peers_folder: PathBuf,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The most that the router may take of a processor, in percent.
+    #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
+    pub(crate) max_percent: Option<f64>,
+}
+
+/// What `idle` runs with.
+#[derive(Args, Debug)]
+pub(crate) struct Idle {
+    /// The router's binary.
+    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
+    pub(crate) crosspoint: PathBuf,
+    /// Measure nginx, Janus and npm's relays in the same run.
+    #[arg(long)]
+    pub(crate) peers: bool,
+    /// Where the peers are that come from npm and PyPI.
+    #[arg(long, value_name = "PATH", default_value = "loadtest/peers")]
+    pub(crate) peers_folder: PathBuf,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The most memory of the router's own, in MiB.
+    #[arg(long, value_name = "MIB", help_heading = "Limits")]
+    pub(crate) max_private_mib: Option<f64>,
 }
 
 /// What `sandbox` runs with.
@@ -171,7 +280,7 @@ pub(crate) struct Fanout {
     /// How often each relay has its turn.
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub(crate) rounds: u32,
-    /// Measure npm's uwebsockets and ws in the same run; with --rtmp nginx's RTMP module, too.
+    /// Measure npm's uwebsockets and ws in the same run; with --rtmp nginx's RTMP module and npm's node-media-server, too.
     #[arg(long)]
     pub(crate) peers: bool,
     /// Measure RTMP players of a display as well: needs Xvfb and ffplay.
@@ -367,6 +476,26 @@ Examples:
   loadtest fanout --peers --rtmp --pin
   loadtest fanout --viewers 1000 --rounds 1 --json";
 
+const INGEST: &str = "\
+A 720p30 clip of H.264 in MPEG-TS is sent in real time: to Crosspoint over WebSocket, whose camera is read frame by frame at 30 Hz, as Chromium
+reads it; to ffmpeg over TCP, which decodes it and throws it away, or writes it as Y4M; to pixelflux's virtual camera as H.264. The processor
+time (user and system) of all threads counts, from a second after the start on.
+
+Examples:
+  loadtest ingest --peers
+  loadtest ingest --rounds 1 --seconds 30 --max-percent 6";
+
+const PEERS: &str = "\
+Runs the other measurements with others beside ours, in interleaved rounds, and prints one table: what, the peers, what nobody can go below,
+what ours aims at, ours, and how many times as much each peer takes (a ratio is taken within a round). Floors and aims were set on a
+machine with two cores of an EPYC: elsewhere, ratios count. --only webrtc,fanout,screen,camera,glass,memory chooses. Run it in the
+repository's folder: the screen is measured with the tests' own scenes and viewers (make setup installs what they need).
+
+Examples:
+  loadtest peers --setup --pin
+  loadtest peers --only webrtc --only fanout --rounds 3 --seconds 6
+  loadtest peers --json > peers.json";
+
 const FANOUT_RTC: &str = "\
 Each viewer is a WebRTC peer on a UDP socket of its own, which decrypts all packets and counts those that never came. The processor time of
 the router's network thread (of Janus: of all threads) and its resident memory with one viewer are taken off those with all of them. Janus
@@ -384,7 +513,14 @@ mod tests {
         let cli = Cli::try_parse_from([&["loadtest", "camera-latency"], arguments].concat()).ok()?;
         match cli.command {
             Command::CameraLatency(options) => Some(options),
-            Command::Density(_) | Command::Fanout(_) | Command::FanoutRtc(_) | Command::Glass(_) | Command::Sandbox(_) => None,
+            Command::Density(_)
+            | Command::Fanout(_)
+            | Command::FanoutRtc(_)
+            | Command::Glass(_)
+            | Command::Idle(_)
+            | Command::Ingest(_)
+            | Command::Peers(_)
+            | Command::Sandbox(_) => None,
         }
     }
 

@@ -10,10 +10,14 @@
 //! | [`fanout::rtc`] | display → hundreds of WebRTC viewers |
 //! | [`glass`] | display → WebRTC viewer → page, with a number in the picture |
 //! | [`density`] | many sandboxes on one machine, each with a router, a display and a sound server of its own |
+//! | [`ingest`] | publisher → camera, in processor time, beside ffmpeg |
+//! | [`idle`] | memory of who does nothing |
+//! | [`peers`] | all of these beside others, in one table, and installing the others |
 //! | [`clip`], [`publish`] | the frames that are sent, and sending them in real time |
 //! | [`chromium`], [`crosspoint`], [`display`], [`sound`], [`process`], [`scratch`] | what is started and written, and that it goes |
 //! | [`client`], [`socket`] | HTTP and WebSocket to a router |
 //! | [`clock`], [`code`], [`distribution`], [`usage`], [`wait`] | time, numbers in pixels, percentiles, processor time, waiting |
+//! | [`reader`] | reads the camera file as a browser does |
 //! | [`page`], [`sight`] | a page that looks at numbered pictures, and which it saw |
 //! | [`limit`], [`machine`], [`report`] | what a figure is held against, what it was measured on, and how it goes out |
 //!
@@ -33,11 +37,15 @@ mod display;
 mod distribution;
 mod fanout;
 mod glass;
+mod idle;
+mod ingest;
 mod limit;
 mod machine;
 mod page;
+mod peers;
 mod process;
 mod publish;
+mod reader;
 mod report;
 mod scratch;
 mod sight;
@@ -91,6 +99,9 @@ async fn measure(cli: &Cli) -> Result<bool> {
         Command::Fanout(options) => fanout::run(options).await,
         Command::FanoutRtc(options) => fanout::rtc::run(options).await,
         Command::Glass(options) => glass::run(options).await,
+        Command::Idle(options) => idle::run(options).await,
+        Command::Ingest(options) => ingest::run(options).await,
+        Command::Peers(options) => peers::run(options).await,
         Command::Sandbox(options) => density::sandbox::run(options).await,
     }
 }

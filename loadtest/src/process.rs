@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,10 +64,18 @@ impl Process {
 
     /// Fails when it has ended, with the end of what it said in `log`.
     pub(crate) fn check(&mut self, log: &Path) -> Result<()> {
-        let Some(status) = self.child.try_wait()? else { return Ok(()) };
+        let Some(status) = self.ended()? else { return Ok(()) };
         let said = fs::read(log).unwrap_or_default();
         let tail = String::from_utf8_lossy(&said[said.len().saturating_sub(SAID_BYTES)..]).trim().to_owned();
         bail!("{} ended ({status}): {tail}", self.name)
+    }
+
+    /// How it ended, once it has.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     /// The processor time that its group has used, in milliseconds; what ended and was waited for inside the group included.
@@ -75,6 +83,12 @@ impl Process {
         let Ok(entries) = fs::read_dir("/proc") else { return 0.0 };
         let stats = entries.flatten().filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
         stats.filter_map(|stat| Stat::parse(&stat)).filter(|stat| stat.group == self.child.id()).map(|stat| stat.cpu_ms()).sum()
+    }
+
+    /// The processor time that the threads of its first process have used that are there now, in milliseconds; finer than the other.
+    pub(crate) fn threads_cpu_ms(&self) -> Result<f64> {
+        let stats = self.thread_stats()?;
+        Ok(stats.iter().filter_map(|stat| stat.split_ascii_whitespace().next()?.parse::<f64>().ok()).sum::<f64>() / 1e6)
     }
 
     /// The processor time that its first thread has used, in milliseconds.
@@ -95,18 +109,32 @@ impl Process {
 
     /// The share of memory that is its first process's (`Pss` of `proc_pid_smaps_rollup(5)`: what is shared counts in parts), in MiB.
     pub(crate) fn share_mib(&self) -> Result<f64> {
+        self.memory_mib("Pss:")
+    }
+
+    /// The memory that its first process has written and nobody else has, in MiB: what one more of it would take.
+    pub(crate) fn private_mib(&self) -> Result<f64> {
+        self.memory_mib("Private_Dirty:")
+    }
+
+    fn memory_mib(&self, kind: &str) -> Result<f64> {
         let path = format!("/proc/{}/smaps_rollup", self.child.id());
         let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        let kib = text.lines().find_map(|line| line.strip_prefix("Pss:")?.split_ascii_whitespace().next()?.parse::<f64>().ok());
+        let kib = text.lines().find_map(|line| line.strip_prefix(kind)?.split_ascii_whitespace().next()?.parse::<f64>().ok());
         Ok(kib.with_context(|| path)? / 1_024.0)
     }
 
     /// How often the threads of its first process were given a processor so far.
     pub(crate) fn wake_ups(&self) -> Result<u64> {
+        let stats = self.thread_stats()?;
+        Ok(stats.iter().filter_map(|stat| stat.split_ascii_whitespace().nth(2)?.parse::<u64>().ok()).sum())
+    }
+
+    /// What the scheduler says of each thread of its first process: time on a processor, time waiting for one, turns.
+    fn thread_stats(&self) -> Result<Vec<String>> {
         let path = format!("/proc/{}/task", self.child.id());
         let tasks = fs::read_dir(&path).with_context(|| format!("reading {path}"))?;
-        let stats = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
-        Ok(stats.filter_map(|stat| stat.split_ascii_whitespace().nth(2)?.parse::<u64>().ok()).sum())
+        Ok(tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok()).collect())
     }
 
     fn end(&mut self) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use bytes::BytesMut;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clip::Clip;
@@ -25,13 +26,21 @@ pub(crate) struct Sent {
 /// # Errors
 /// When the connection breaks.
 pub(crate) async fn publish(sender: &Sender, clip: Clip, jitter: Duration, clock: Clock) -> Result<Vec<Sent>> {
+    send(clip, jitter, clock, async |frame| sender.send_binary(frame).await).await
+}
+
+/// The same by any other way: `to` returns when the kernel has the last byte of a frame.
+///
+/// # Errors
+/// When `to` fails.
+pub(crate) async fn send(clip: Clip, jitter: Duration, clock: Clock, mut to: impl AsyncFnMut(BytesMut) -> Result<()>) -> Result<Vec<Sent>> {
     let mut dice = Dice(1);
     let mut sent = Vec::with_capacity(clip.frames.len());
     let (start, start_ms) = (Instant::now() + LEAD, clock.now_ms() + LEAD.as_secs_f64() * 1e3);
     for (number, frame) in clip.frames.into_iter().enumerate() {
         let due = clip.period * u32::try_from(number).context("counting frames")? + jitter.mul_f64(dice.roll());
         sleep_until(start + due).await;
-        sender.send_binary(frame).await?;
+        to(frame).await?;
         sent.push(Sent { due_ms: start_ms + due.as_secs_f64() * 1e3, at_ms: clock.now_ms() });
     }
     Ok(sent)

@@ -10,6 +10,8 @@ from Xlib import X
 from Xlib.display import Display
 
 FPS = 30
+# Rows that a page scrolls at once.
+STEP = 6
 BLACK, GREY = 0x101010, 0xE0E0E0
 
 
@@ -35,13 +37,13 @@ class Painter:
         self._root = self._display.screen().root
         self._gc = self._root.create_gc()
         self._size = size
-        self._page = self._noise() if what == "motion" else self._text()
+        self._page = self._noise() if what == "motion" else self._pixmap(text(size))
         self._root.copy_area(self._gc, self._page, 0, 0, *size, 0, 0)
         self._display.sync()
         self._paint, self._rate = {
             "still": (None, 0),
             "caret": (self._blink, 2),
-            "scrolling": (lambda number: self._scroll(number * 6), FPS),
+            "scrolling": (lambda number: self._scroll(number * STEP), FPS),
             "motion": (lambda number: self._scroll(number * 37), FPS),
         }[what]
 
@@ -63,13 +65,6 @@ class Painter:
         width, height = self._size
         self._root.copy_area(self._gc, self._page, 0, rows % height, width, height, 0, 0)
 
-    def _text(self):
-        """Something like lines of text, two screens of it, the second like the first."""
-        width, height = self._size
-        y, x = np.mgrid[:height, :width]
-        ink = (y % 18 < 11) & ((x * 7 + y // 18 * 131) % 23 < 9) & ((x // 3 + y // 2) % 3 == 0)
-        return self._pixmap(np.where(ink, 0x28, 0xE6))
-
     def _noise(self):
         """Something like a film: soft shapes of every brightness with some grain."""
         width, height = self._size
@@ -88,6 +83,14 @@ class Painter:
             for copy in (0, height):
                 pixmap.put_image(self._gc, 0, top + copy, width, len(band), X.ZPixmap, self._display.screen().root_depth, 0, band.tobytes())
         return pixmap
+
+
+def text(size: tuple[int, int]) -> np.ndarray:
+    """The greys of something like lines of text, one screen of it."""
+    width, height = size
+    y, x = np.mgrid[:height, :width]
+    ink = (y % 18 < 11) & ((x * 7 + y // 18 * 131) % 23 < 9) & ((x // 3 + y // 2) % 3 == 0)
+    return np.where(ink, 0x28, 0xE6)
 
 
 def _paint(name: str, size: tuple[int, int], what: str, painted):

@@ -11,8 +11,10 @@ of PulseAudio is left out of each.
 import argparse
 import bisect
 import contextlib
+import json
 import os
 import pathlib
+import re
 import shutil
 import statistics
 import subprocess
@@ -28,13 +30,18 @@ import rtmp
 import sandbox
 import wait
 from process import Process
-from scene import FPS, Scene
+from scene import FPS, STEP, Scene, text
 from usage import threads_ns
 from viewer import Viewer, picture_starts
 
 # Until the costs of starting are over: an RTMP player's first 50 pictures come at the full rate.
 SETTLE_S = 4.0
 SPEAKER = "audio_output"
+# What greys become, full range and limited (ITU-R BT.601): times, and plus.
+LEVELS = ((1, 0), (219 / 255, 16))
+# Where `loadtest peers --setup` installs what is measured beside ours.
+PEERS = pathlib.Path(__file__).resolve().parents[2] / "loadtest/peers"
+PIXELFLUX = PEERS / ".venv/bin/python"
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,7 @@ class Figures:
     shares: list[float] = field(default_factory=list)
     bits_per_s: list[float] = field(default_factory=list)
     gaps_s: list[float] = field(default_factory=list)
+    psnr_db: list[float] = field(default_factory=list)
 
     def told(self) -> str:
         words = f"{statistics.median(self.shares):7.2%} of a core ({min(self.shares):.2%} to {max(self.shares):.2%})"
@@ -81,7 +89,12 @@ class Figures:
             off = np.array(self.gaps_s) - 1 / FPS
             far = np.percentile(np.abs(off), 99)
             words += f", {1 / np.mean(self.gaps_s):.1f} pictures/s, off their period by {np.std(off) * 1e3:.1f} ms, 1 % by over {far * 1e3:.1f} ms"
+        if self.psnr_db:
+            words += f", PSNR {statistics.median(self.psnr_db):.1f} dB"
         return words
+
+    def told_to_machines(self) -> dict[str, list[float]]:
+        return {"percent": [100 * share for share in self.shares], "mbit_per_s": [bits / 1e6 for bits in self.bits_per_s], "psnr_db": self.psnr_db}
 
 
 class Meter:
@@ -126,17 +139,45 @@ class Pipe:
         os.close(self._reading)
 
 
+def starts_of(media: bytes) -> list[int]:
+    """Where pictures start in a transport stream, or in H.264 as such."""
+    if media[:1] == b"G":
+        return picture_starts(media[: len(media) // 188 * 188])
+    # A slice that begins with the first macroblock (ITU-T H.264, 7.3.1 and 7.3.3).
+    return [found.start() for found in re.finditer(rb"\x00\x00\x01[\x01\x05\x21\x25\x41\x45\x61\x65][\x80-\xff]", media)]
+
+
 def pictures(reader, since: float) -> tuple[float, list[float]]:
-    """The bits a second of a transport stream since a moment, and how far apart its pictures arrived."""
+    """The bits a second of a stream since a moment, and how far apart its pictures arrived."""
     pieces, moments = reader.arrivals()
     first = bisect.bisect(moments, since)
     ends = np.cumsum([len(piece) for piece in pieces])
     media = b"".join(pieces)
-    starts = picture_starts(media[: len(media) // 188 * 188])
+    starts = starts_of(media)
     times = [moments[np.searchsorted(ends, start, side="right")] for start in starts]
     times = [moment for moment in times if moment > since]
     bits = 8 * sum(map(len, pieces[first:]))
     return bits / (time.monotonic() - since), list(np.diff(times))
+
+
+def psnr_db(reader, size: tuple[int, int]) -> float:
+    """How near the decoded pictures of a scrolling page are to what was painted, in the median.
+
+    Whether levels are of the full range or of the limited one is no error of a picture."""
+    width, height = size
+    words = ["ffmpeg", "-v", "quiet", "-i", "-", "-vf", "select=not(mod(n\\,15))", "-vsync", "0", "-pix_fmt", "gray", "-f", "rawvideo", "-"]
+    decoded = subprocess.run(words, input=b"".join(reader.arrivals()[0]), stdout=subprocess.PIPE).stdout
+    decoded = np.frombuffer(decoded[: len(decoded) // (width * height) * width * height], np.uint8).reshape(-1, height, width)
+    page, found = text(size).astype(np.float32), []
+    # Every eighth column tells by how much it has scrolled: lines of text are alike in all but where their letters stand.
+    pages = np.stack([np.roll(page[:, ::8], -top, axis=0).ravel() for top in range(0, height, STEP)]) - page.mean()
+    # The first pictures are of before the rate control has settled.
+    for picture in decoded[4:].astype(np.float32):
+        top = int(np.argmax(pages @ picture[:, ::8].ravel())) * STEP
+        painted = np.roll(page, -top, axis=0)
+        errors = [np.mean(((picture - level) / gain - painted) ** 2) for gain, level in LEVELS]
+        found.append(10 * np.log10(255**2 / max(min(errors), 1e-3)))
+    return float(np.median(found))
 
 
 class Drain:
@@ -206,6 +247,9 @@ def rivals(display: sandbox.Display, size: tuple[int, int], preset: str):
         encode_too = f"x264enc tune=zerolatency speed-preset={preset} bitrate=3000"
         pipeline = f"{source} ! {encode_too} ! mpegtsmux ! fdsink sync=false fd="
         yield "GStreamer ximagesrc", lambda fd: ["gst-launch-1.0", "-q", *f"{pipeline}{fd}".split()]
+    if PIXELFLUX.exists():
+        script = [str(PIXELFLUX), str(PEERS / "screen.py"), *map(str, (width, height, FPS, 3000))]
+        yield "pixelflux", lambda fd: ["env", f"DISPLAY={display.name}", *script, str(fd)]
 
 
 @contextlib.contextmanager
@@ -265,6 +309,7 @@ def read(row: Figures, meter: Meter, reader, case: Case, *pids: int, alone: floa
         bits, gaps = pictures(reader, since)
         row.bits_per_s.append(bits)
         row.gaps_s += gaps if case.moves else []
+        row.psnr_db += [psnr_db(reader, case.size)] if case.picture == "scrolling" else []
 
 
 def main():
@@ -273,15 +318,23 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--preset", default="ultrafast", help="x264's, of all")
     parser.add_argument("--before", type=pathlib.Path, help="another build of Crosspoint, to be measured in the same rounds")
+    parser.add_argument("--json", action="store_true", help="for machines, at the end")
     parser.add_argument("--only", action="append", help=f"of: {'; '.join(case.name for case in CASES)}")
     options = parser.parse_args()
     binaries = {"before": options.before} if options.before else {}
     binaries["crosspoint"] = server.BINARY
+    told = {}
     for case in CASES:
-        if options.only is None or case.name in options.only:
+        if options.only is not None and case.name not in options.only:
+            continue
+        rows = measure(case, binaries, options)
+        told[case.name] = {who: row.told_to_machines() for who, row in rows.items()}
+        if not options.json:
             print(f"{case.name}, {case.size[0]}x{case.size[1]}, watched by {', '.join(case.viewers)}", flush=True)
-            for who, row in measure(case, binaries, options).items():
+            for who, row in rows.items():
                 print(f"  {who:20} {row.told()}", flush=True)
+    if options.json:
+        print(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
 //! One sandbox, in a process and a namespace of its own.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -23,6 +21,7 @@ use crate::fanout::viewer::{Audience, Place, locally};
 use crate::glass::painter::Painter;
 use crate::process::{Process, own_cpu_ms};
 use crate::publish::publish;
+use crate::reader::Reader;
 use crate::sound::Sound;
 
 /// Runs one, and accounts for it.
@@ -46,7 +45,7 @@ async fn live(options: &Sandbox) -> Result<Account> {
         let video = json!({"video": {"type": "socket", "format": "mpegts", "width": 1280, "height": 720, "frame_rate": FRAME_RATE}});
         endpoint.post("/input/devices/virtual/configure", Some(&video)).await?;
         let (sender, receiver) = endpoint.open("/input/devices/virtual/socket/video").await?;
-        let reader = Reader::start(&crosspoint.camera().context("a camera of our own")?)?;
+        let reader = Reader::start(&crosspoint.camera().context("a camera of our own")?, PERIOD)?;
         publisher = Some((clip, sender, receiver, reader));
     }
     let mut audience = None;
@@ -127,40 +126,6 @@ impl Look {
     }
 }
 
-/// Reads the camera as Chromium does: a frame each period, from the first again where the file ends.
-struct Reader(Arc<AtomicBool>);
-
-impl Reader {
-    fn start(camera: &Path) -> Result<Self> {
-        let mut file = BufReader::new(File::open(camera).with_context(|| format!("opening {}", camera.display()))?);
-        let mut header = Vec::new();
-        let first = file.read_until(b'\n', &mut header)? as u64;
-        let mut frame = vec![0; FRAME_BYTES];
-        ensure!(header.starts_with(b"YUV4MPEG2"), "{} is no camera", camera.display());
-        let ended = Arc::new(AtomicBool::new(false));
-        let (end, mut file) = (Arc::clone(&ended), file.into_inner());
-        file.seek(SeekFrom::Start(first))?;
-        thread::Builder::new().name("reader".to_owned()).spawn(move || {
-            let mut due = Instant::now();
-            while !end.load(Ordering::Relaxed) {
-                due += PERIOD;
-                thread::sleep(due.saturating_duration_since(Instant::now()));
-                let is_read = file.read_exact(&mut frame).is_ok();
-                if !is_read && file.seek(SeekFrom::Start(first)).and_then(|_| file.read_exact(&mut frame)).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Self(ended))
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Changes the screen at a rate.
 struct Brush {
     painted: Arc<AtomicU64>,
@@ -206,6 +171,4 @@ fn say(line: &str) -> Result<()> {
 pub(super) const READY: &str = "ready";
 /// What the line of the account begins with.
 pub(super) const ACCOUNT: &str = "account ";
-/// `FRAME`, a line's end, and a picture.
-const FRAME_BYTES: usize = 6 + 1_280 * 720 * 3 / 2;
 const LOOK_AGAIN: Duration = Duration::from_millis(10);

@@ -7,10 +7,10 @@
 //! ```
 
 mod player;
-mod relay;
+pub(crate) mod relay;
 mod report;
 pub(crate) mod rtc;
-mod rtmp;
+pub(crate) mod rtmp;
 pub(crate) mod viewer;
 
 use std::io::Write as _;
@@ -49,14 +49,14 @@ async fn measure(options: &Fanout) -> Result<Report> {
     let clip = Clip::encode(format, BITRATE_BPS, (options.seconds * FRAME_RATE) as usize, period).await?;
     let mut kinds = vec![Kind::Crosspoint("epoll"), Kind::Crosspoint("uring")];
     if options.peers {
-        relay::install(&options.peers_folder)?;
+        crate::peers::setup::node(&options.peers_folder)?;
         kinds.extend([Kind::Node("uwebsockets"), Kind::Node("ws")]);
     }
     let mut rows: Vec<Row> = kinds.iter().map(|kind| Row::new(format!("{}, websocket", kind.name()))).collect();
     let mut players: Vec<(rtmp::Kind, Row)> = Vec::new();
     let screen = if options.rtmp {
-        let nginx = options.peers.then_some(rtmp::Kind::Nginx);
-        let kinds = ["epoll", "uring"].map(rtmp::Kind::Crosspoint).into_iter().chain(nginx);
+        let others = options.peers.then_some([rtmp::Kind::Nginx, rtmp::Kind::NodeMediaServer]).into_iter().flatten();
+        let kinds = ["epoll", "uring"].map(rtmp::Kind::Crosspoint).into_iter().chain(others);
         players.extend(kinds.map(|kind| (kind, Row::new(format!("{}, rtmp", kind.name())))));
         Some(Screen::start(options.pin).await?)
     } else {

@@ -25,7 +25,9 @@ pub(super) async fn play(place: Place, count: &Count) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut bytes = vec![0; READ_BYTES];
     let early = shake_hands(&mut stream, &mut bytes).await?;
-    let (mut session, results) = ClientSession::new(ClientSessionConfig::new())?;
+    let mut config = ClientSessionConfig::new();
+    config.tc_url = Some(format!("rtmp://{}/{}", place.address, place.app));
+    let (mut session, results) = ClientSession::new(config)?;
     let mut player = Player { place, count, last_ms: None };
     player.handle(&mut session, &mut stream, results).await?;
     let connect = session.request_connection(player.place.app.clone())?;

@@ -3,10 +3,9 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::json;
 use tempfile::TempDir;
@@ -29,7 +28,7 @@ pub(super) enum Kind {
 }
 
 /// A running relay.
-pub(super) struct Relay {
+pub(crate) struct Relay {
     kind: Kind,
     process: Process,
     log: PathBuf,
@@ -49,16 +48,24 @@ impl Kind {
 
 impl Relay {
     pub(super) async fn start(kind: Kind, options: &Fanout) -> Result<Self> {
-        let folder = scratch::folder(Path::new("/dev/shm"))?;
-        let words: Vec<OsString> = match kind {
+        let core = options.pin.then_some(RELAY_CORE);
+        match kind {
             Kind::Crosspoint(io) => {
+                let folder = scratch::folder(Path::new("/dev/shm"))?;
                 let mut camera = OsString::from("file:");
                 camera.push(folder.path().join("camera.y4m"));
-                crosspoint(&options.crosspoint, io, folder.path(), ["--camera".into(), camera])
+                let words = crosspoint(&options.crosspoint, io, folder.path(), ["--camera".into(), camera]);
+                Self::launch(kind, folder, words, core).await
             }
-            Kind::Node(package) => vec!["node".into(), options.peers_folder.join("relay.js").into(), package.into()],
-        };
-        Self::launch(kind, folder, words, options.pin.then_some(RELAY_CORE)).await
+            Kind::Node(package) => Self::of_node(package, &options.peers_folder, core).await,
+        }
+    }
+
+    /// Starts the relay that is made with an npm package.
+    pub(crate) async fn of_node(package: &'static str, peers: &Path, core: Option<&str>) -> Result<Self> {
+        let folder = scratch::folder(Path::new("/dev/shm"))?;
+        let words = vec!["node".into(), peers.join("relay.js").into(), package.into()];
+        Self::launch(Kind::Node(package), folder, words, core).await
     }
 
     /// Starts Crosspoint for the players of a display, on `core` alone if one is named.
@@ -113,6 +120,10 @@ impl Relay {
         &self.endpoint
     }
 
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
+    }
+
     pub(super) fn cpu_ms(&self) -> f64 {
         self.process.cpu_ms()
     }
@@ -161,16 +172,6 @@ pub(super) fn pin_ourselves() -> Result<()> {
     let mut second = CpuSet::new();
     second.set(1);
     Ok(sched_setaffinity(None, &second)?)
-}
-
-/// Installs what the Node relays need, once.
-pub(super) fn install(folder: &Path) -> Result<()> {
-    if folder.join("node_modules/ws").exists() {
-        return Ok(());
-    }
-    let status = Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"]).arg(folder).status();
-    ensure!(status.context("starting npm")?.success(), "npm ci in {} failed", folder.display());
-    Ok(())
 }
 
 /// The relay's processor where the load has another.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::player::{Place, play};
 use super::relay::{LOAD_CORE, RELAY_CORE, Relay};
@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Crosspoint(&'static str),
     /// nginx with its RTMP module, fed by our push.
     Nginx,
+    /// npm's server of that name, likewise.
+    NodeMediaServer,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
         match self {
             Self::Crosspoint(io) => format!("crosspoint {io}"),
             Self::Nginx => "nginx".to_owned(),
+            Self::NodeMediaServer => "npm node-media-server".to_owned(),
         }
     }
 }
@@ -66,18 +69,17 @@ impl Screen {
     }
 }
 
-/// nginx with its RTMP module as Debian has it.
-struct Nginx {
-    process: Process,
+/// A server that we push to.
+pub(crate) struct Pushed {
+    pub(crate) process: Process,
     port: u16,
     _folder: TempDir,
 }
 
-impl Nginx {
-    async fn start(options: &Fanout) -> Result<Self> {
-        let folder = scratch::folder(Path::new("/dev/shm"))?;
-        // It takes no port 0.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+impl Pushed {
+    /// nginx with its RTMP module as Debian has it.
+    pub(crate) async fn nginx(core: Option<&str>) -> Result<Self> {
+        let (folder, port) = (scratch::folder(Path::new("/dev/shm"))?, free_port()?);
         let (path, configuration) = (folder.path().display(), folder.path().join("nginx.conf"));
         let text = format!(
             "load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;\n\
@@ -86,10 +88,22 @@ impl Nginx {
              rtmp {{ server {{ listen 127.0.0.1:{port}; application app {{ live on; }} }} }}\n"
         );
         fs::write(&configuration, text)?;
-        let log = folder.path().join("log");
         let words = ["/usr/sbin/nginx".into(), "-p".into(), folder.path().into(), "-c".into(), configuration.into()];
-        let mut process = Process::launch("nginx", words.into(), options.pin.then_some(RELAY_CORE), &log)?;
-        until("nginx listens", || {
+        Self::launch("nginx", words.into(), folder, port, core).await
+    }
+
+    /// npm's node-media-server.
+    pub(crate) async fn node_media_server(peers: &Path, core: Option<&str>) -> Result<Self> {
+        let (folder, port) = (scratch::folder(Path::new("/dev/shm"))?, free_port()?);
+        let relay = peers.join("relay.js");
+        let words = ["node".into(), relay.into(), "node-media-server".into(), port.to_string().into(), folder.path().into()];
+        Self::launch("node-media-server", words.into(), folder, port, core).await
+    }
+
+    async fn launch(name: &'static str, words: Vec<OsString>, folder: TempDir, port: u16, core: Option<&str>) -> Result<Self> {
+        let log = folder.path().join("log");
+        let mut process = Process::launch(name, words, core, &log)?;
+        until("an RTMP server listens", || {
             process.check(&log)?;
             Ok(std::net::TcpStream::connect(("127.0.0.1", port)).ok().map(drop))
         })
@@ -98,10 +112,15 @@ impl Nginx {
     }
 }
 
+/// For those who take no port 0.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
 /// Who is measured.
 enum Measured<'a> {
     Ours(&'a Relay),
-    Nginx(&'a Nginx),
+    Pushed(&'a Pushed),
 }
 
 impl Measured<'_> {
@@ -109,21 +128,23 @@ impl Measured<'_> {
     fn cpu_ms(&self) -> Result<f64> {
         match self {
             Self::Ours(relay) => relay.network_cpu_ms(),
-            Self::Nginx(nginx) => nginx.process.first_thread_cpu_ms(),
+            Self::Pushed(pushed) => pushed.process.first_thread_cpu_ms(),
         }
     }
 }
 
 /// What a frame costs for each player: the time with all of them less the time with one.
 pub(super) async fn one(kind: Kind, options: &Fanout, screen: &Screen) -> Result<Cost> {
-    let (io, core, nginx) = match kind {
+    let alone = options.pin.then_some(RELAY_CORE);
+    let (io, core, pushed) = match kind {
         Kind::Crosspoint(io) => (io, RELAY_CORE, None),
-        Kind::Nginx => ("auto", LOAD_CORE, Some(Nginx::start(options).await?)),
+        Kind::Nginx => ("auto", LOAD_CORE, Some(Pushed::nginx(alone).await?)),
+        Kind::NodeMediaServer => ("auto", LOAD_CORE, Some(Pushed::node_media_server(&options.peers_folder, alone).await?)),
     };
     let mut relay = Relay::of_display(io, screen.name(), &options.crosspoint, options.pin.then_some(core)).await?;
-    let (mut start, place) = match &nginx {
+    let (mut start, place) = match &pushed {
         None => (json!({"mode": "internal"}), Place { address: relay.address().to_owned(), app: "live".into(), name: "fanout".into() }),
-        Some(Nginx { port, .. }) => (
+        Some(Pushed { port, .. }) => (
             json!({"mode": "remote", "target_url": format!("rtmp://127.0.0.1:{port}/app/fanout")}),
             Place { address: format!("127.0.0.1:{port}"), app: "app".into(), name: "fanout".into() },
         ),
@@ -131,7 +152,13 @@ pub(super) async fn one(kind: Kind, options: &Fanout, screen: &Screen) -> Result
     start["id"] = "fanout".into();
     start["framerate"] = FRAME_RATE.into();
     relay.endpoint().post("/stream/start", Some(&start)).await?;
-    let measured = nginx.as_ref().map_or(Measured::Ours(&relay), Measured::Nginx);
+    // There are servers that turn away who comes before the stream.
+    let deadline = Instant::now() + START;
+    while !relay.endpoint().get("/stream/list").await?.as_array().is_some_and(|all| all.iter().any(|one| one["is_streaming"] == true)) {
+        ensure!(Instant::now() < deadline, "no stream after {} s", START.as_secs());
+        sleep(LOOK_AGAIN).await;
+    }
+    let measured = pushed.as_ref().map_or(Measured::Ours(&relay), Measured::Pushed);
 
     let mut audience = Audience::none();
     audience.add({
@@ -180,3 +207,6 @@ const FRAME_RATE: u32 = 30;
 const SIZE: (u32, u32) = (1280, 720);
 /// How many players come in together.
 const AT_ONCE: u32 = 50;
+/// A push connects, and waits for a first picture.
+const START: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);

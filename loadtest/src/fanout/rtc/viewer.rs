@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn first_candidate_is_found() {
-        let sdp = "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=candidate:1 1 udp 2015363327 192.0.2.2 42096 typ host\r\na=end-of-candidates\r\n";
+        let sdp =
+            "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=candidate:1 1 udp 2015363327 192.0.2.2 42096 typ host\r\na=end-of-candidates\r\n";
         assert_eq!(candidate(sdp), Some(IpAddr::from([192, 0, 2, 2])));
         assert_eq!(candidate("v=0\r\n"), None);
     }
