@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crosspoint_ffi::VideoFormat;
 
 use crate::code::{MIN_HEIGHT, MIN_WIDTH};
+use crate::view::account::Behaviour;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -46,6 +47,92 @@ pub(crate) enum Command {
     /// One sandbox of `density`.
     #[command(hide = true)]
     Sandbox(Sandbox),
+    /// What viewers of every kind get, some of which stall, read slowly or come and go; over a bad link, if you like.
+    #[command(after_long_help = VIEW)]
+    View(View),
+}
+
+/// Who watches.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Viewers")]
+pub(crate) struct CrowdOptions {
+    /// How many by WebSocket, of what is published.
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub(crate) websocket: u32,
+    /// How many by RTMP, of a display: needs Xvfb and ffplay.
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=500))]
+    pub(crate) rtmp: u32,
+    /// How many by WebRTC, of the same.
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=500))]
+    pub(crate) webrtc: u32,
+    /// How many of a hundred of each kind read for a second and then no more.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) stall: u32,
+    /// How many of a hundred read less than comes (but by WebRTC, where nothing waits for a reader).
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) slow: u32,
+    /// How many of a hundred leave after about a second and come again.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) leave: u32,
+}
+
+impl CrowdOptions {
+    /// Whether anybody watches a display.
+    pub(crate) fn needs_display(&self) -> bool {
+        self.rtmp + self.webrtc > 0
+    }
+
+    /// How the viewer of this number behaves among `count` of its kind.
+    pub(crate) fn behaviour(&self, nth: u32, count: u32) -> Behaviour {
+        let (stall, slow, leave) = (count * self.stall / 100, count * self.slow / 100, count * self.leave / 100);
+        match nth {
+            _ if nth < stall => Behaviour::Stall,
+            _ if nth < stall + slow => Behaviour::Slow,
+            _ if nth < stall + slow + leave => Behaviour::Leave,
+            _ => Behaviour::Steady,
+        }
+    }
+}
+
+/// What `view` runs with.
+#[derive(Args, Debug)]
+pub(crate) struct View {
+    /// The router's binary.
+    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
+    pub(crate) crosspoint: PathBuf,
+    /// How long to look.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=600))]
+    pub(crate) seconds: u32,
+    /// Who watches.
+    #[command(flatten)]
+    pub(crate) crowd: CrowdOptions,
+    /// Let all that goes to viewers be late.
+    #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = parse_millis, help_heading = "A bad link")]
+    pub(crate) delay_ms: f64,
+    /// Lose some of the WebSocket messages and the datagrams.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = parse_percent, help_heading = "A bad link")]
+    pub(crate) loss_percent: f64,
+    /// Turn a bit over in some of them.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = parse_percent, help_heading = "A bad link")]
+    pub(crate) corrupt_percent: f64,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The least share of what is published that WebSocket viewers get who read steadily.
+    #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
+    pub(crate) min_pictures_percent: Option<f64>,
+    /// The most for the 99th percentile of their pictures' ages.
+    #[arg(long, value_name = "MS", help_heading = "Limits")]
+    pub(crate) max_age_p99_ms: Option<f64>,
+    /// The most for that of the time from one picture to the next, of all who read steadily.
+    #[arg(long, value_name = "MS", help_heading = "Limits")]
+    pub(crate) max_gap_p99_ms: Option<f64>,
+    /// The most packets that never come to WebRTC viewers who read steadily.
+    #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
+    pub(crate) max_missing_percent: Option<f64>,
+    /// The most for the 95th percentile of the time from connecting to the first picture.
+    #[arg(long, value_name = "MS", help_heading = "Limits")]
+    pub(crate) max_join_p95_ms: Option<f64>,
 }
 
 /// What `density` runs with.
@@ -412,6 +499,10 @@ fn parse_format(text: &str) -> Result<VideoFormat, String> {
         .ok_or_else(|| format!("width is even and {MIN_WIDTH} to 3840, height even and {MIN_HEIGHT} to 2160, rate 1 to 60"))
 }
 
+fn parse_percent(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent)).ok_or_else(|| "it is 0 to 100".to_owned())
+}
+
 fn parse_millis(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|millis| (0.0..=1_000.0).contains(millis)).ok_or_else(|| "it is 0 to 1000".to_owned())
 }
@@ -485,6 +576,20 @@ Examples:
   loadtest ingest --peers
   loadtest ingest --rounds 1 --seconds 30 --max-percent 6";
 
+const VIEW: &str = "\
+Starts a router, publishes a clip of 2.5 Mbit/s to its camera and shows it a display that is all noise. WebSocket viewers watch the feed of
+what is published: every transport packet is checked against the clip, and a picture's age counts from when its frame was due at the
+publisher. RTMP players watch the display and check times and where it starts; WebRTC viewers decrypt every packet and count what was not
+there in its turn, what a retransmission brought, and what never came. The router ends who does not read: those who read steadily must
+not be ended, nor notice.
+
+A bad link may be put before them: what is measured can then be held against what was done.
+
+Examples:
+  loadtest view --websocket 100 --rtmp 20 --webrtc 20 --stall 10 --slow 10 --leave 20
+  loadtest view --delay-ms 50 --loss-percent 1
+  loadtest view --max-age-p99-ms 20 --max-missing-percent 0 --min-pictures-percent 100";
+
 const PEERS: &str = "\
 Runs the other measurements with others beside ours, in interleaved rounds, and prints one table: what, the peers, what nobody can go below,
 what ours aims at, ours, and how many times as much each peer takes (a ratio is taken within a round). Floors and aims were set on a
@@ -520,7 +625,8 @@ mod tests {
             | Command::Idle(_)
             | Command::Ingest(_)
             | Command::Peers(_)
-            | Command::Sandbox(_) => None,
+            | Command::Sandbox(_)
+            | Command::View(_) => None,
         }
     }
 

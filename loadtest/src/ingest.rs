@@ -82,7 +82,7 @@ async fn measure(options: &Ingest) -> Result<Report> {
                 Kind::Decode => ffmpeg(options, &["-f", "null", "-"], clip.clone()).await,
                 Kind::Y4m => ffmpeg_to_pipe(options, clip.clone()).await,
             };
-            row.trouble = percent.as_ref().err().map(|error| format!("{error:#}")).or(row.trouble.take());
+            row.trouble = percent.as_ref().err().map(|error| format!("{error:#}")).or_else(|| row.trouble.take());
             row.percent.push(percent.ok());
         }
     }

@@ -12,6 +12,7 @@
 //! | [`density`] | many sandboxes on one machine, each with a router, a display and a sound server of its own |
 //! | [`ingest`] | publisher → camera, in processor time, beside ffmpeg |
 //! | [`idle`] | memory of who does nothing |
+//! | [`view`] | viewers of every kind, some of which behave badly, and what each got |
 //! | [`peers`] | all of these beside others, in one table, and installing the others |
 //! | [`clip`], [`publish`] | the frames that are sent, and sending them in real time |
 //! | [`chromium`], [`crosspoint`], [`display`], [`sound`], [`process`], [`scratch`] | what is started and written, and that it goes |
@@ -19,6 +20,8 @@
 //! | [`clock`], [`code`], [`distribution`], [`usage`], [`wait`] | time, numbers in pixels, percentiles, processor time, waiting |
 //! | [`reader`] | reads the camera file as a browser does |
 //! | [`page`], [`sight`] | a page that looks at numbered pictures, and which it saw |
+//! | [`watch`] | what a viewer of a transport stream got, checked byte by byte |
+//! | [`impair`] | a bad link, to hold a viewer's account against |
 //! | [`limit`], [`machine`], [`report`] | what a figure is held against, what it was measured on, and how it goes out |
 //!
 //! Exit code: 0 when the given limits held, 1 when one was broken, 2 when nothing could be measured.
@@ -38,6 +41,7 @@ mod distribution;
 mod fanout;
 mod glass;
 mod idle;
+mod impair;
 mod ingest;
 mod limit;
 mod machine;
@@ -52,7 +56,9 @@ mod sight;
 mod socket;
 mod sound;
 mod usage;
+mod view;
 mod wait;
+mod watch;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -103,6 +109,7 @@ async fn measure(cli: &Cli) -> Result<bool> {
         Command::Ingest(options) => ingest::run(options).await,
         Command::Peers(options) => peers::run(options).await,
         Command::Sandbox(options) => density::sandbox::run(options).await,
+        Command::View(options) => view::run(options).await,
     }
 }
 

@@ -6,7 +6,7 @@
 //! a display ─▶ crosspoint ─RTMP▶ players, or a server that has them ─▶ players, who check as well
 //! ```
 
-mod player;
+pub(crate) mod player;
 pub(crate) mod relay;
 mod report;
 pub(crate) mod rtc;

@@ -1,5 +1,7 @@
 //! An RTMP player by a library that is not ours, which checks what it gets.
 
+use std::time::Instant;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
 use rml_rtmp::sessions::{ClientSession, ClientSessionConfig, ClientSessionEvent, ClientSessionResult};
@@ -7,23 +9,24 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::viewer::Count;
+use crate::view::crowd::Pace;
 
 /// Where a stream is played.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) address: String,
-    pub(super) app: String,
-    pub(super) name: String,
+pub(crate) struct Place {
+    pub(crate) address: String,
+    pub(crate) app: String,
+    pub(crate) name: String,
 }
 
 /// Plays what is at `place` and counts its pictures.
 ///
 /// # Errors
 /// When the server refuses or closes, when what comes cannot be understood, or does not begin with a key frame.
-pub(super) async fn play(place: Place, count: &Count) -> Result<()> {
+pub(crate) async fn play(place: Place, count: &Count, pace: Pace) -> Result<()> {
     let mut stream = TcpStream::connect(&place.address).await.context("connecting a player")?;
     stream.set_nodelay(true)?;
-    let mut bytes = vec![0; READ_BYTES];
+    let mut bytes = vec![0; pace.read_bytes()];
     let early = shake_hands(&mut stream, &mut bytes).await?;
     let mut config = ClientSessionConfig::new();
     config.tc_url = Some(format!("rtmp://{}/{}", place.address, place.app));
@@ -39,6 +42,7 @@ pub(super) async fn play(place: Place, count: &Count) -> Result<()> {
         ensure!(read > 0, "closed");
         let results = session.handle_input(&bytes[..read])?;
         player.handle(&mut session, &mut stream, results).await?;
+        pace.rest().await;
     }
 }
 
@@ -94,19 +98,21 @@ impl Player<'_> {
         if kind == SEQUENCE_HEADER {
             return Ok(());
         }
+        let mut watch = self.count.watch.borrow_mut();
         match self.last_ms.replace(time_ms) {
             None => ensure!(first >> 4 == KEY_FRAME, "the first picture is no key frame"),
             // Every picture is later than the one before: there are no B-frames, and none comes twice.
-            Some(last) => self.count.breaks.set(self.count.breaks.get() + u64::from(time_ms <= last)),
+            Some(last) => watch.breaks += u64::from(time_ms <= last),
         }
-        self.count.take(body.len());
+        watch.messages += 1;
+        watch.bytes += body.len() as u64;
+        watch.pictures.push((u64::from(time_ms) * 90, Instant::now()));
         Ok(())
     }
 }
 
 const SEQUENCE_HEADER: u8 = 0;
 const KEY_FRAME: u8 = 1;
-const READ_BYTES: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {
@@ -121,9 +127,9 @@ mod tests {
         player.take(0, &[0x17, 0, 0, 0, 0]).unwrap();
         player.take(0, &[0x17, 1, 0, 0, 0]).unwrap();
         player.take(33, &[0x27, 1, 0, 0, 0]).unwrap();
-        assert_eq!((count.frames.get(), count.breaks.get()), (2, 0));
+        assert_eq!((count.watch.borrow().messages, count.watch.borrow().breaks), (2, 0));
         player.take(33, &[0x27, 1, 0, 0, 0]).unwrap();
-        assert_eq!(count.breaks.get(), 1);
+        assert_eq!(count.watch.borrow().breaks, 1);
         player.last_ms = None;
         assert!(player.take(66, &[0x27, 1, 0, 0, 0]).is_err());
     }

@@ -75,6 +75,16 @@ impl Relay {
         Self::launch(Kind::Crosspoint(io), folder, words, core).await
     }
 
+    /// Starts Crosspoint with a camera, and a display if one is named.
+    pub(crate) async fn of_camera_and_display(display: Option<&str>, binary: &Path) -> Result<Self> {
+        let folder = scratch::folder(Path::new("/dev/shm"))?;
+        let mut camera = OsString::from("file:");
+        camera.push(folder.path().join("camera.y4m"));
+        let display = display.map(|display| ["--display".into(), display.into()]).into_iter().flatten();
+        let words = crosspoint(binary, "auto", folder.path(), ["--camera".into(), camera].into_iter().chain(display));
+        Self::launch(Kind::Crosspoint("auto"), folder, words, None).await
+    }
+
     async fn launch(kind: Kind, folder: TempDir, words: Vec<OsString>, core: Option<&str>) -> Result<Self> {
         let (ready, log) = (folder.path().join(READY), folder.path().join("log"));
         let mut process = Process::launch("the relay", words, core, &log)?;
@@ -91,7 +101,7 @@ impl Relay {
     }
 
     /// Opens what is published through. The answer's second half keeps the connection's reader.
-    pub(super) async fn publisher(&self) -> Result<(Sender, Receiver)> {
+    pub(crate) async fn publisher(&self) -> Result<(Sender, Receiver)> {
         match self.kind {
             Kind::Crosspoint(_) => {
                 let video = json!({"video": {"type": "socket", "format": "mpegts"}});
@@ -103,7 +113,7 @@ impl Relay {
     }
 
     /// Where viewers connect.
-    pub(super) fn viewers(&self) -> Place {
+    pub(crate) fn viewers(&self) -> Place {
         let path = match self.kind {
             Kind::Crosspoint(_) => "/input/devices/virtual/feed/socket",
             Kind::Node(_) => "/view",
@@ -112,11 +122,11 @@ impl Relay {
     }
 
     /// Where it listens.
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    pub(super) fn endpoint(&self) -> &Endpoint {
+    pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
@@ -137,7 +147,7 @@ impl Relay {
         self.process.resident_kb()
     }
 
-    pub(super) fn check(&mut self) -> Result<()> {
+    pub(crate) fn check(&mut self) -> Result<()> {
         self.process.check(&self.log)
     }
 }

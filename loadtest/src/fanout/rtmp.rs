@@ -19,6 +19,7 @@ use crate::cli::Fanout;
 use crate::display::Display;
 use crate::process::Process;
 use crate::scratch;
+use crate::view::crowd::Pace;
 use crate::wait::until;
 
 /// Which server has the players.
@@ -43,7 +44,7 @@ impl Kind {
 }
 
 /// A display that is all noise, so that each picture has the bytes that the bitrate allows.
-pub(super) struct Screen {
+pub(crate) struct Screen {
     // The noise ends before what it is drawn on.
     _noise: Process,
     display: Display,
@@ -51,11 +52,11 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.display.name()
     }
 
-    pub(super) async fn start(pin: bool) -> Result<Self> {
+    pub(crate) async fn start(pin: bool) -> Result<Self> {
         let core = pin.then_some(LOAD_CORE);
         let display = Display::start(SIZE, core).await?;
         // A quarter of it does, and leaves the load's processor to the players.
@@ -163,12 +164,12 @@ pub(super) async fn one(kind: Kind, options: &Fanout, screen: &Screen) -> Result
     let mut audience = Audience::none();
     audience.add({
         let place = place.clone();
-        async move |count: &_| play(place, count).await
+        async move |count: &_| play(place, count, Pace::steady()).await
     });
     let (alone_ms, _, _) = window(&measured, &audience, 1, options).await?;
     for number in 1..options.viewers {
         let place = place.clone();
-        audience.add(async move |count: &_| play(place, count).await);
+        audience.add(async move |count: &_| play(place, count, Pace::steady()).await);
         // A door may be narrower than all of them together.
         if number % AT_ONCE == 0 {
             until("players have come in", || {

@@ -7,9 +7,10 @@
 //! ```
 
 pub(crate) mod janus;
+pub(crate) mod peer;
 mod report;
-mod tally;
-mod viewer;
+pub(crate) mod tally;
+pub(crate) mod viewer;
 
 use std::time::Duration;
 
@@ -103,7 +104,7 @@ async fn one(kind: Kind, options: &FanoutRtc, display: &str) -> Result<Cost> {
     }
     let measured = janus.as_ref().map_or(Measured::Ours(&server), Measured::Janus);
     let host = match (kind, &janus) {
-        (Kind::Crosspoint { estimated }, _) => Host::Crosspoint(server.endpoint(), estimated),
+        (Kind::Crosspoint { estimated }, _) => Host::Crosspoint { server: server.endpoint(), estimated, via: None },
         (Kind::Janus, janus) => Host::Janus(janus.as_ref().context("janus runs")?),
     };
     let mut audience = Audience::default();
@@ -174,5 +175,6 @@ async fn window(measured: Measured<'_>, audience: &Audience, options: &FanoutRtc
     })
 }
 
-const STREAM: &str = "fanout";
+/// The stream that viewers ask for.
+pub(crate) const STREAM: &str = "fanout";
 const SETTLE: Duration = Duration::from_secs(3);

@@ -1,23 +1,25 @@
 //! WebRTC viewers, each of which decrypts what it gets.
 
-use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::cell::RefCell;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
+use str0m::Rtc;
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::media::{Direction, MediaKind};
-use str0m::net::{Protocol, Receive};
-use str0m::rtp::RtpPacket;
-use str0m::{Candidate, Event, Input, Output, Rtc};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::janus::{Janus, header};
+use super::peer::{Account, Peer, Polled};
 use super::tally::Tally;
 use crate::client::Endpoint;
+use crate::impair::Impairment;
+use crate::impair::serve::{Links, before_datagrams};
+use crate::view::crowd::Pace;
 
 /// All viewers of a stream. They leave when this is dropped.
 #[derive(Default)]
@@ -28,17 +30,20 @@ pub(super) struct Audience {
 
 /// What one viewer got.
 #[derive(Debug, Default)]
-struct Count {
-    connected: Cell<bool>,
-    tally: RefCell<Tally>,
+pub(crate) struct Count {
+    pub(crate) account: RefCell<Account>,
     trouble: RefCell<Option<String>>,
 }
 
 /// Whom viewers watch.
 #[derive(Clone, Copy)]
-pub(super) enum Host<'a> {
-    /// A router; with the viewers' ways estimated, or not.
-    Crosspoint(&'a Endpoint, bool),
+pub(crate) enum Host<'a> {
+    /// A router; with the viewers' ways estimated, or not, and a bad link before it, or not.
+    Crosspoint {
+        server: &'a Endpoint,
+        estimated: bool,
+        via: Option<(Impairment, &'a Links)>,
+    },
     Janus(&'a Janus),
 }
 
@@ -53,7 +58,7 @@ impl Audience {
 
     /// Lets one in who sends what it gets on to `janus`.
     pub(super) async fn feed(&mut self, server: &Endpoint, janus: &Janus) -> Result<()> {
-        let mut viewer = Viewer::enter(Host::Crosspoint(server, false)).await?;
+        let mut viewer = Viewer::enter(Host::Crosspoint { server, estimated: false, via: None }).await?;
         let socket = UdpSocket::bind("127.0.0.1:0").await?;
         socket.connect(janus.media).await?;
         viewer.feed = Some(socket);
@@ -65,12 +70,12 @@ impl Audience {
         self.counts.push(Rc::clone(&count));
         self.tasks.push(tokio::task::spawn_local(async move {
             let count = Rc::clone(&viewer.count);
-            if let Err(error) = viewer.watch().await {
+            if let Err(error) = viewer.watch(Pace::steady()).await {
                 count.trouble.replace(Some(format!("{error:#}")));
             }
         }));
         let deadline = Instant::now() + CONNECT;
-        while !count.connected.get() {
+        while !count.account.borrow().is_connected {
             self.check()?;
             ensure!(Instant::now() < deadline, "a viewer is not connected after {} s", CONNECT.as_secs());
             sleep(LOOK_AGAIN).await;
@@ -80,7 +85,7 @@ impl Audience {
 
     /// The packets that all of them got together, and those that never came.
     pub(super) fn counts(&self) -> (u64, u64) {
-        let sum = |part: fn(&Tally) -> u64| self.counts.iter().map(|count| part(&count.tally.borrow())).sum();
+        let sum = |part: fn(&Tally) -> u64| self.counts.iter().map(|count| part(&count.account.borrow().tally)).sum();
         (sum(|tally| tally.packets), sum(Tally::missing))
     }
 
@@ -103,82 +108,86 @@ impl Drop for Audience {
     }
 }
 
-struct Viewer {
-    rtc: Rtc,
+/// A viewer on its socket.
+pub(crate) struct Viewer {
+    peer: Peer,
     socket: UdpSocket,
-    local: SocketAddr,
     count: Rc<Count>,
     /// Where packets go on to.
     feed: Option<UdpSocket>,
 }
 
 impl Viewer {
-    async fn enter(host: Host<'_>) -> Result<Self> {
+    /// Asks to watch.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub(crate) async fn enter(host: Host<'_>) -> Result<Self> {
         let offered = match host {
-            Host::Crosspoint(..) => None,
+            Host::Crosspoint { .. } => None,
             Host::Janus(janus) => Some(janus.watch().await?),
         };
         // Janus has no candidate on the loopback interface, and a pair is of one interface.
-        let address = offered.as_ref().map_or(Some(Ipv4Addr::LOCALHOST.into()), |(_, sdp)| candidate(sdp)).context("a candidate")?;
-        let socket = UdpSocket::bind((address, 0)).await?;
-        let local = socket.local_addr()?;
-        let mut rtc = Rtc::builder().set_rtp_mode(true).build(Instant::now().into_std());
-        rtc.add_local_candidate(Candidate::host(local, "udp")?);
+        let loopback = || Some(Ipv4Addr::LOCALHOST.into());
+        let address = offered.as_ref().map_or_else(loopback, |(_, sdp)| candidate(sdp).map(|address| address.ip()));
+        let socket = UdpSocket::bind((address.context("a candidate")?, 0)).await?;
+        let mut peer = Peer::new(socket.local_addr()?, Instant::now().into_std())?;
         match host {
-            Host::Crosspoint(server, estimated) => offer(&mut rtc, server, estimated).await?,
+            Host::Crosspoint { server, estimated, via } => offer(&mut peer.rtc, server, estimated, via).await?,
             Host::Janus(janus) => {
                 let (handle, sdp) = offered.context("an offer")?;
-                let answer = rtc.sdp_api().accept_offer(SdpOffer::from_sdp_string(&sdp)?)?;
+                let answer = peer.rtc.sdp_api().accept_offer(SdpOffer::from_sdp_string(&sdp)?)?;
                 janus.answer(&handle, &answer.to_sdp_string()).await?;
             }
         }
-        Ok(Self { rtc, socket, local, count: Rc::default(), feed: None })
+        Ok(Self { peer, socket, count: Rc::default(), feed: None })
     }
 
-    async fn watch(mut self) -> Result<()> {
+    /// What it gets.
+    pub(crate) fn count(&self) -> Rc<Count> {
+        Rc::clone(&self.count)
+    }
+
+    /// Takes what comes, at a pace, for ever.
+    pub(crate) async fn watch(mut self, pace: Pace) -> Result<()> {
         let mut buffer = vec![0; DATAGRAM_BYTES];
         loop {
+            pace.rest().await;
             let due = self.drain()?;
             tokio::select! {
                 readable = self.socket.readable() => readable?,
-                () = sleep_until(due) => {}
+                () = sleep_until(due.into()) => {}
             }
             for _ in 0..TURN {
                 let Ok((length, source)) = self.socket.try_recv_from(&mut buffer) else { break };
-                let receive = Receive::new(Protocol::Udp, source, self.local, &buffer[..length])?;
-                self.rtc.handle_input(Input::Receive(Instant::now().into_std(), receive))?;
+                self.peer.take(source, &buffer[..length], Instant::now().into_std())?;
                 self.drain()?;
             }
-            self.rtc.handle_input(Input::Timeout(Instant::now().into_std()))?;
+            self.peer.tick(Instant::now().into_std())?;
         }
     }
 
     /// Sends and counts all there is; says when there may be more.
-    fn drain(&mut self) -> Result<Instant> {
+    fn drain(&mut self) -> Result<std::time::Instant> {
         loop {
-            match self.rtc.poll_output()? {
-                Output::Timeout(at) => return Ok(at.into()),
+            match self.peer.poll(&mut self.count.account.borrow_mut())? {
+                Polled::Due(at) => return Ok(at),
                 // What a full socket loses any link may lose.
-                Output::Transmit(transmit) => drop(self.socket.try_send_to(&transmit.contents, transmit.destination)),
-                Output::Event(Event::Connected) => self.count.connected.set(true),
-                Output::Event(Event::RtpPacket(packet)) => self.take(&packet),
-                Output::Event(_) => {}
+                Polled::Send(transmit) => drop(self.socket.try_send_to(&transmit.contents, transmit.destination)),
+                Polled::Packet(packet) => {
+                    if let Some(feed) = &self.feed {
+                        let head = header(packet.header.marker, packet.header.sequence_number, packet.header.timestamp);
+                        // As above.
+                        drop(feed.try_send(&[&head, &packet.payload[..]].concat()));
+                    }
+                }
             }
-        }
-    }
-
-    fn take(&self, packet: &RtpPacket) {
-        self.count.tally.borrow_mut().take(*packet.seq_no);
-        if let Some(feed) = &self.feed {
-            let head = header(packet.header.marker, packet.header.sequence_number, packet.header.timestamp);
-            // As above.
-            drop(feed.try_send(&[&head, &packet.payload[..]].concat()));
         }
     }
 }
 
 /// Offers to watch, and takes the answer.
-async fn offer(rtc: &mut Rtc, server: &Endpoint, estimated: bool) -> Result<()> {
+async fn offer(rtc: &mut Rtc, server: &Endpoint, estimated: bool, via: Option<(Impairment, &Links)>) -> Result<()> {
     let mut api = rtc.sdp_api();
     api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
     let (offer, pending) = api.apply().context("an offer")?;
@@ -188,14 +197,29 @@ async fn offer(rtc: &mut Rtc, server: &Endpoint, estimated: bool) -> Result<()> 
         sdp = kept.collect();
     }
     let answer = server.post("/stream/webrtc/offer", Some(&json!({"id": super::STREAM, "sdp": sdp}))).await?;
-    let answer = SdpAnswer::from_sdp_string(answer["sdp"].as_str().context("an answer has an sdp")?)?;
+    let mut sdp = answer["sdp"].as_str().context("an answer has an sdp")?.to_owned();
+    if let Some((impairment, links)) = via {
+        // The link is the only way there is.
+        let link = before_datagrams(candidate(&sdp).context("a candidate")?, impairment, links).await?;
+        let mut lines: Vec<&str> = sdp.split_inclusive('\n').collect();
+        let line = format!("a=candidate:1 1 udp 2130706431 {} {} typ host\r\n", link.ip(), link.port());
+        let first = lines.iter().position(|line| line.starts_with("a=candidate:")).context("a candidate")?;
+        lines[first] = &line;
+        let mut nth = 0..;
+        lines.retain(|line| nth.next() == Some(first) || !line.starts_with("a=candidate:"));
+        sdp = lines.concat();
+    }
+    let answer = SdpAnswer::from_sdp_string(&sdp)?;
     rtc.sdp_api().accept_answer(pending, answer)?;
     Ok(())
 }
 
 /// The address of the first candidate (RFC 8839, 5.1).
-fn candidate(sdp: &str) -> Option<IpAddr> {
-    sdp.lines().find_map(|line| line.strip_prefix("a=candidate:")?.split(' ').nth(4)?.parse().ok())
+pub(crate) fn candidate(sdp: &str) -> Option<SocketAddr> {
+    sdp.lines().find_map(|line| {
+        let mut words = line.strip_prefix("a=candidate:")?.split(' ').skip(4);
+        Some(SocketAddr::new(words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+    })
 }
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -212,7 +236,7 @@ mod tests {
     fn first_candidate_is_found() {
         let sdp =
             "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=candidate:1 1 udp 2015363327 192.0.2.2 42096 typ host\r\na=end-of-candidates\r\n";
-        assert_eq!(candidate(sdp), Some(IpAddr::from([192, 0, 2, 2])));
+        assert_eq!(candidate(sdp), Some(SocketAddr::from(([192, 0, 2, 2], 42_096))));
         assert_eq!(candidate("v=0\r\n"), None);
     }
 }

@@ -1,0 +1,216 @@
+//! What one viewer of a transport stream in WebSocket messages gets, checked byte by byte.
+//!
+//! [`Watch`] reads no clock and no socket: bytes go in with the time they came.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
+
+use anyhow::{Result, bail, ensure};
+
+/// The account of a viewer, and what it is in the middle of.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    buffer: Vec<u8>,
+    continuity: Continuity,
+    /// Media messages.
+    pub(crate) messages: u64,
+    /// The bytes of those.
+    pub(crate) bytes: u64,
+    /// Transport packets that do not go on from the one before.
+    pub(crate) breaks: u64,
+    /// Messages with a transport packet that nobody sent.
+    pub(crate) corrupt: u64,
+    /// Pictures that began: the time they are of (90 kHz), and when they came.
+    pub(crate) pictures: Vec<(u64, Instant)>,
+}
+
+impl Watch {
+    /// Takes what came; `content` is what was sent, if that is known.
+    ///
+    /// # Errors
+    /// When it is not whole messages of transport packets, or the other end closes.
+    pub(crate) fn take(&mut self, bytes: &[u8], now: Instant, content: Option<&Content>) -> Result<()> {
+        self.buffer.extend_from_slice(bytes);
+        let mut at = 0;
+        while let Some(message) = Message::parse(&self.buffer[at..]) {
+            let payload = at + message.head..at + message.head + message.length;
+            at = payload.end;
+            match message.opcode {
+                BINARY => {
+                    let payload = &self.buffer[payload];
+                    ensure!(payload.len().is_multiple_of(CELL_BYTES), "a message of {} bytes is not whole packets", payload.len());
+                    self.messages += 1;
+                    self.bytes += payload.len() as u64;
+                    let mut is_corrupt = false;
+                    for cell in payload.chunks_exact(CELL_BYTES) {
+                        is_corrupt |= cell[0] != SYNC || content.is_some_and(|content| !content.knows(cell));
+                        self.breaks += u64::from(!self.continuity.goes_on(cell));
+                        self.pictures.extend(picture_time(cell).map(|time| (time, now)));
+                    }
+                    self.corrupt += u64::from(is_corrupt);
+                }
+                CLOSE => bail!("closed by the relay"),
+                _ => {}
+            }
+        }
+        self.buffer.drain(..at);
+        ensure!(self.buffer.len() < LONGEST, "a message of more than {LONGEST} bytes");
+        Ok(())
+    }
+}
+
+/// A message's header (RFC 6455, 5.2); a server's is not masked, and none of ours is fragmented.
+pub(crate) struct Message {
+    pub(crate) opcode: u8,
+    pub(crate) head: usize,
+    pub(crate) length: usize,
+}
+
+impl Message {
+    /// The message at the start of `bytes`; nothing until it is whole.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let (&first, &second) = (bytes.first()?, bytes.get(1)?);
+        let (head, length): (usize, u64) = match second & 0x7f {
+            126 => (4, u64::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
+            127 => (10, u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?)),
+            short => (2, u64::from(short)),
+        };
+        let length = usize::try_from(length).ok()?;
+        (bytes.len() >= head.checked_add(length)?).then_some(Self { opcode: first & 0x0f, head, length })
+    }
+}
+
+/// The last counter of each PID (ISO/IEC 13818-1, 2.4.3.3).
+#[derive(Debug, Default)]
+struct Continuity(BTreeMap<u16, u8>);
+
+impl Continuity {
+    /// Whether a packet goes on from the one before.
+    fn goes_on(&mut self, cell: &[u8]) -> bool {
+        let (pid, counter, has_payload) = (pid(cell), cell[3] & 0x0f, cell[3] & 0x10 != 0);
+        // A clip that is sent again begins with a counter of its own, and tables first: what comes behind them is a new start.
+        if pid == PAT_PID {
+            self.0.clear();
+        }
+        self.0.insert(pid, counter).is_none_or(|last| counter == (last + u8::from(has_payload)) & 0x0f)
+    }
+}
+
+/// The transport packets of pictures that a publisher sends, by their hashes.
+#[derive(Debug)]
+pub(crate) struct Content(HashSet<u64>);
+
+impl Content {
+    /// Of all messages that are sent.
+    pub(crate) fn of<'a>(messages: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self(messages.into_iter().flat_map(|message| message.chunks_exact(CELL_BYTES)).map(hash).collect())
+    }
+
+    fn knows(&self, cell: &[u8]) -> bool {
+        // Tables may be the relay's own.
+        matches!(pid(cell), PAT_PID | PMT_PID) || self.0.contains(&hash(cell))
+    }
+}
+
+/// Fast, and no two packets of a clip are likely to have the same.
+fn hash(cell: &[u8]) -> u64 {
+    let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    cell.chunks(8).fold(0, |hash: u64, bytes| (hash ^ word(bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
+}
+
+fn pid(cell: &[u8]) -> u16 {
+    u16::from_be_bytes([cell[1] & 0x1f, cell[2]])
+}
+
+/// The presentation time of the PES packet of video that begins in a cell (ISO/IEC 13818-1, 2.4.3.6: stream ids 0xe0 to 0xef).
+fn picture_time(cell: &[u8]) -> Option<u64> {
+    let adaptation = if cell[3] & 0x20 == 0 { 0 } else { 1 + usize::from(cell[4]) };
+    let payload = cell.get(4 + adaptation..)?;
+    let begins = cell[1] & 0x40 != 0 && cell[3] & 0x10 != 0 && matches!(payload, [0, 0, 1, 0xe0..=0xef, ..]);
+    let &[a, b, c, d, e] = payload.get(9..14).filter(|_| begins)? else { return None };
+    let [a, b, c, d, e] = [a, b, c, d, e].map(u64::from);
+    Some((a & 0x0e) << 29 | b << 22 | (c & 0xfe) << 14 | d << 7 | e >> 1)
+}
+
+/// The presentation time of the first picture that begins in a message.
+pub(crate) fn time_of(message: &[u8]) -> Option<u64> {
+    message.chunks_exact(CELL_BYTES).find_map(picture_time)
+}
+
+const BINARY: u8 = 2;
+const CLOSE: u8 = 8;
+const SYNC: u8 = 0x47;
+const CELL_BYTES: usize = 188;
+const PAT_PID: u16 = 0;
+/// Where our muxer has it.
+const PMT_PID: u16 = 0x1000;
+/// More than any message of a clip.
+const LONGEST: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(pid: u16, counter: u8) -> Vec<u8> {
+        let mut cell = vec![0xff; CELL_BYTES];
+        cell[..4].copy_from_slice(&[SYNC, (pid >> 8) as u8, pid as u8, 0x10 | counter]);
+        cell
+    }
+
+    fn message(payload: &[u8]) -> Vec<u8> {
+        [&[0x82, 126][..], &(payload.len() as u16).to_be_bytes(), payload].concat()
+    }
+
+    #[test]
+    fn jumps_of_counters_are_seen() {
+        let mut watch = Watch::default();
+        let mut take = |cells: &[Vec<u8>]| watch.take(&message(&cells.concat()), Instant::now(), None).map(|()| watch.breaks);
+        assert_eq!(take(&[cell(256, 15), cell(256, 0), cell(257, 7)]).unwrap(), 0);
+        assert_eq!(take(&[cell(256, 2), cell(257, 8)]).unwrap(), 1);
+        assert!(take(&[vec![SYNC; 100]]).is_err());
+    }
+
+    #[test]
+    fn pictures_have_their_time_and_begin_where_their_pes_packets_do() {
+        let starting = |adaptation: &[u8], payload: &[u8]| {
+            let mut cell = cell(256, 0);
+            cell[1] |= 0x40;
+            cell[3] |= if adaptation.is_empty() { 0 } else { 0x20 };
+            cell[4..4 + adaptation.len()].copy_from_slice(adaptation);
+            cell[4 + adaptation.len()..][..payload.len()].copy_from_slice(payload);
+            cell
+        };
+        // 0x1_2345_6789 in 3, 15 and 15 bits, each followed by a marker (2.4.3.7).
+        let pes = [0, 0, 1, 0xe0, 0, 0, 0x80, 0x80, 5, 0x29, 0x8d, 0x15, 0xcf, 0x13];
+        assert_eq!(picture_time(&starting(&[], &pes)), Some(0x1_2345_6789));
+        assert_eq!(picture_time(&starting(&[2, 0, 0], &pes)), Some(0x1_2345_6789));
+        assert_eq!(picture_time(&starting(&[], &[0, 0, 1, 0xc0])), None, "sound");
+        assert_eq!(picture_time(&cell(256, 0)), None, "the middle of one");
+    }
+
+    #[test]
+    fn messages_are_taken_when_they_are_whole() {
+        let (long, mut watch) = (message(&[cell(256, 1), cell(256, 2)].concat()), Watch::default());
+        for (nth, byte) in long.iter().enumerate() {
+            assert_eq!(watch.messages, 0, "{nth}");
+            watch.take(&[*byte], Instant::now(), None).unwrap();
+        }
+        assert_eq!((watch.messages, watch.bytes), (1, 376));
+        assert!(watch.take(&[0x88, 0], Instant::now(), None).is_err(), "a close");
+        assert_eq!(Message::parse(&[0x81, 2, b'o', b'k']).map(|message| (message.opcode, message.length)), Some((1, 2)));
+    }
+
+    #[test]
+    fn packet_that_nobody_sent_is_corrupt() {
+        let sent = [cell(256, 1), cell(256, 2)].concat();
+        let (content, mut watch) = (Content::of([&sent[..]]), Watch::default());
+        watch.take(&message(&sent), Instant::now(), Some(&content)).unwrap();
+        assert_eq!(watch.corrupt, 0);
+        for bit in [0, 8 * 100 + 3, 8 * 375 + 7] {
+            let mut turned = sent.clone();
+            turned[bit / 8] ^= 1 << (bit % 8);
+            watch.take(&message(&turned), Instant::now(), Some(&content)).unwrap();
+        }
+        assert_eq!(watch.corrupt, 3);
+    }
+}
