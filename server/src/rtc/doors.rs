@@ -18,7 +18,8 @@ pub(super) struct Front {
 
 impl Front {
     /// The addresses for a peer that reached us by `host`: our own, what `--advertise` names, and that host where it is an address. So a
-    /// peer on the other side of a port mapping gets the address that it knows to lead here.
+    /// peer on the other side of a port mapping gets the address that it knows to lead here. Browsers take no candidate with a port below
+    /// 1024 (but 80 and 443 of public addresses), so a mapping of such a port is taken to have one of ours beside it.
     pub(super) fn doors(&self, host: &str) -> Doors {
         let own = match self.listen.ip() {
             ip if ip.is_unspecified() => local_addresses(ip.is_ipv6()),
@@ -28,8 +29,9 @@ impl Front {
         let at = |port: u16| {
             let own = own.iter().map(move |&ip| SocketAddr::new(ip, port));
             let advertised = self.advertise.iter().map(move |advertised| advertised.at(port));
+            let beside = named.filter(|named| named.port() < FIRST_UNPRIVILEGED).map(|named| SocketAddr::new(named.ip(), port));
             let mut all = Vec::new();
-            for address in named.into_iter().chain(advertised).chain(own) {
+            for address in named.into_iter().chain(beside).chain(advertised).chain(own) {
                 if !all.contains(&address) {
                     all.push(address);
                 }
@@ -54,6 +56,9 @@ impl Front {
     }
 }
 
+/// The first port that browsers send media to, whatever the address.
+const FIRST_UNPRIVILEGED: u16 = 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,9 +72,10 @@ mod tests {
         };
         let texts = |addresses: Vec<SocketAddr>| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
         let doors = front.doors("localhost:444");
-        assert_eq!(texts(doors.udp), ["127.0.0.1:444", "192.0.2.1:10002", "192.0.2.2:444", "127.0.0.1:10002"]);
-        assert_eq!(texts(doors.tcp), ["127.0.0.1:444", "192.0.2.1:10001", "192.0.2.2:444", "127.0.0.1:10001"]);
-        assert_eq!(texts(front.doors("[2001:db8::1]:9").tcp)[0], "[2001:db8::1]:9");
+        assert_eq!(texts(doors.udp), ["127.0.0.1:444", "127.0.0.1:10002", "192.0.2.1:10002", "192.0.2.2:444"]);
+        assert_eq!(texts(doors.tcp), ["127.0.0.1:444", "127.0.0.1:10001", "192.0.2.1:10001", "192.0.2.2:444"]);
+        assert_eq!(texts(front.doors("[2001:db8::1]:9").tcp)[..2], ["[2001:db8::1]:9", "[2001:db8::1]:10001"]);
+        assert_eq!(texts(front.doors("203.0.113.7:4444").tcp)[..2], ["203.0.113.7:4444", "192.0.2.1:10001"], "a port that browsers take");
         assert_eq!(texts(front.doors("app.example").tcp).len(), 3, "a name is not looked up");
         let front = Front { udp_port: None, ..front };
         assert!(front.doors("127.0.0.1:10001").udp.is_empty());
