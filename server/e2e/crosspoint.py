@@ -41,54 +41,13 @@ class Refused(Exception):
         self.status, self.message = status, message
 
 
-class Crosspoint:
-    """A running server with a camera of its own."""
+class Api:
+    """A server's calls and sockets, by its address, wherever it runs."""
 
-    def __init__(
-        self,
-        folder: pathlib.Path,
-        io: str,
-        env: dict[str, str],
-        *,
-        preexec_fn=None,
-        listen="127.0.0.1:0",
-        flags=(),
-        prefix=(),
-        binary=BINARY,
-        usual=False,
-    ):
-        """With `usual`, RTMP's ports are left to it."""
-        assert binary.exists(), f"{binary} is missing: cargo build --workspace --bins, or name one in CROSSPOINT_BIN"
-        folder.mkdir(exist_ok=True)
-        self.io = io
+    def __init__(self, listen: str):
+        self.listen = listen
         # Shown with each call, where it asks for one.
         self.token = None
-        # tmpfs, where a live one-frame Y4M belongs.
-        self._camera_folder = pathlib.Path(tempfile.mkdtemp(prefix="crosspoint-e2e-", dir="/dev/shm"))
-        # Chromium without root has to come in.
-        self._camera_folder.chmod(0o755)
-        self.camera = f"file:{self._camera_folder / CAMERA_NAME}"
-        ready = folder / "ready.json"
-        words = [*prefix, str(binary), "--listen", listen]
-        words += ["--camera", self.camera, "--io", io, "--ready-file", str(ready)]
-        for flag in ("--rtmp-listen", "--rtmps-listen"):
-            words += [] if usual or flag in flags else [flag, "127.0.0.1:0"]
-        words += flags
-        env = {"XDG_STATE_HOME": str(folder / "state")} | env
-        self.process = Process(words, folder / "crosspoint.log", env=env, preexec_fn=preexec_fn)
-        try:
-            told = self.process.until(lambda: ready.exists() and ready.read_text().strip(), "crosspoint is ready")
-        except BaseException:
-            self.end()
-            raise
-        told = json.loads(told)
-        self.listen, self.rtmp, self.rtmps = told["listen"], told["rtmp"], told["rtmps"]
-        self.port = int(self.listen.rsplit(":", 1)[1])
-        self.udp_port = told["udp"] and int(told["udp"].rsplit(":", 1)[1])
-
-    @property
-    def camera_file(self) -> pathlib.Path:
-        return self._camera_folder / CAMERA_NAME
 
     def call(self, method: str, path: str, body=None):
         """The JSON answer of a call; raises `Refused` for every other."""
@@ -142,6 +101,55 @@ class Crosspoint:
         for name in self.streams():
             self.call("POST", "/stream/stop", {"id": name})
         wait.until(lambda: self.status()["state"] == "idle", "the input to be idle")
+
+
+class Crosspoint(Api):
+    """A running server with a camera of its own."""
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        io: str,
+        env: dict[str, str],
+        *,
+        preexec_fn=None,
+        listen="127.0.0.1:0",
+        flags=(),
+        prefix=(),
+        binary=BINARY,
+        usual=False,
+    ):
+        """With `usual`, RTMP's ports are left to it."""
+        assert binary.exists(), f"{binary} is missing: cargo build --workspace --bins, or name one in CROSSPOINT_BIN"
+        folder.mkdir(exist_ok=True)
+        self.io = io
+        # tmpfs, where a live one-frame Y4M belongs.
+        self._camera_folder = pathlib.Path(tempfile.mkdtemp(prefix="crosspoint-e2e-", dir="/dev/shm"))
+        # Chromium without root has to come in.
+        self._camera_folder.chmod(0o755)
+        self.camera = f"file:{self._camera_folder / CAMERA_NAME}"
+        ready = folder / "ready.json"
+        words = [*prefix, str(binary), "--listen", listen]
+        words += ["--camera", self.camera, "--io", io, "--ready-file", str(ready)]
+        for flag in ("--rtmp-listen", "--rtmps-listen"):
+            words += [] if usual or flag in flags else [flag, "127.0.0.1:0"]
+        words += flags
+        env = {"XDG_STATE_HOME": str(folder / "state")} | env
+        self.process = Process(words, folder / "crosspoint.log", env=env, preexec_fn=preexec_fn)
+        try:
+            told = self.process.until(lambda: ready.exists() and ready.read_text().strip(), "crosspoint is ready")
+        except BaseException:
+            self.end()
+            raise
+        told = json.loads(told)
+        super().__init__(told["listen"])
+        self.rtmp, self.rtmps = told["rtmp"], told["rtmps"]
+        self.port = int(self.listen.rsplit(":", 1)[1])
+        self.udp_port = told["udp"] and int(told["udp"].rsplit(":", 1)[1])
+
+    @property
+    def camera_file(self) -> pathlib.Path:
+        return self._camera_folder / CAMERA_NAME
 
     def threads(self) -> dict[int, str]:
         """Its threads' names, by id."""
