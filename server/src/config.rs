@@ -249,4 +249,6 @@ fn parse_canvas(text: &str) -> Result<VideoFormat, String> {
 }
 
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod tests;

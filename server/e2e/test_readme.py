@@ -1,0 +1,154 @@
+"""What the README tells a newcomer to type, typed."""
+
+import contextlib
+import json
+import re
+import subprocess
+
+import media
+import pytest
+import rtmp
+import wait
+from crosspoint import REPOSITORY, Crosspoint
+from ear import Ear
+from eye import Eye
+from process import Process
+from runtime import any_runtime
+
+README = (REPOSITORY / "README.md").read_text()
+TUTORIALS = [README, *((REPOSITORY / name).read_text() for name in ("CONTRIBUTING.md", "deploy/README.md"))]
+# The face and the voice of the recipe's media, as samples/virtual-inputs/make_media.sh makes them.
+VOICE = 440
+
+
+def recipe(title: str) -> str:
+    """The commands below a title."""
+    section = README.split(f"\n### {title}\n")[1].split("\n### ")[0].split("\n## ")[0]
+    return "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder that looks like a checkout, for what a recipe writes into it."""
+    (tmp_path / "samples").symlink_to(REPOSITORY / "samples")
+    return tmp_path
+
+
+@pytest.fixture
+def typed(crosspoint, place):
+    """Types a recipe's commands into a shell, with the addresses of the server under test."""
+
+    def run(commands: str, **other: str) -> Process:
+        for there, here in {"localhost:10001": crosspoint.listen, "localhost:1935": crosspoint.rtmp, **other}.items():
+            assert there in commands or there.startswith("localhost"), f"{there} is not in the recipe"
+            commands = commands.replace(there, here)
+        shell = Process(["bash", "-euo", "pipefail", "-c", f"cd {place}\n{commands}"], place / "recipe.log")
+        shells.append(shell)
+        return shell
+
+    shells: list[Process] = []
+    yield run
+    for shell in shells:
+        shell.end()
+
+
+def until_done(shell: Process) -> str:
+    wait.until(lambda: not shell.alive, lambda: f"the commands to be done:\n{shell.output()}", 30)
+    assert shell.code == 0, shell.output()
+    return shell.output()
+
+
+@any_runtime
+def test_agent_with_a_talking_face(crosspoint, typed, sound):
+    with contextlib.closing(Eye(crosspoint.camera_file)) as eye, contextlib.closing(Ear(sound)) as ear:
+        heard = ear.mark()
+        typed(recipe("An agent with a talking face"))
+        ear.until_heard(VOICE, heard, 40)
+        eye.until_looked(2)
+        wait.until(lambda: eye.frames()[-1][3] > 40, "the face in the camera")
+
+
+@any_runtime
+def test_persons_webcam_by_the_sample_page(folder, env, browser, tmp_path):
+    port = rtmp.free_port()
+    commands = recipe("A person's webcam into a sandbox").split("#")[0].replace("8080", str(port))
+    crosspoint = Crosspoint(tmp_path / "webcam", "auto", env, flags=["--allow-origin", f"http://localhost:{port}", "--microphone", "off"])
+    serving = Process(["bash", "-c", f"cd {REPOSITORY} && exec {commands}"], tmp_path / "serving.log")
+    page = browser.new_page()
+    try:
+        address = f"http://localhost:{port}/?server=http://{crosspoint.listen}"
+        wait.until(lambda: _opened(page, address), lambda: f"the page to be served: {serving.output()}")
+        page.click("button")
+        said = lambda: page.evaluate("document.querySelector('output').value")
+        wait.until(lambda: crosspoint.stats()["frames_in"] > 10, lambda: f"the webcam's pictures (the page says: {said()})")
+        assert said() == "connected"
+    finally:
+        page.close()
+        serving.end()
+        crosspoint.end()
+
+
+def _opened(page, address: str) -> bool:
+    try:
+        return page.goto(address).ok
+    except Exception:
+        return False
+
+
+@any_runtime
+def test_watch_a_sandbox(crosspoint, typed):
+    until_done(typed(recipe("Watch a sandbox")))
+    assert crosspoint.streams()["screen"]["mode"] == "webrtc"
+
+
+@any_runtime
+def test_push_to_a_platform(crosspoint, typed, tmp_path):
+    platform = rtmp.Platform(tmp_path / "platform")
+    platform.start()
+    try:
+        mapped = {"rtmps://a.rtmps.youtube.com/live2": f"rtmp://127.0.0.1:{platform.port}/app"}
+        told = until_done(typed(recipe("Push to YouTube or Twitch"), **mapped))
+        wait.until(lambda: crosspoint.streams()["push"]["is_streaming"], "the platform to take it")
+        assert "your-stream-key" not in told.split("started_at", 1)[1], "the list does not tell the key"
+    finally:
+        platform.stop()
+
+
+@any_runtime
+def test_record_with_ffmpeg(typed, place):
+    until_done(typed(recipe("Record with ffmpeg"), **{"-t 5": "-t 1"}))
+    words = ["ffprobe", "-v", "error", "-show_entries", "stream=codec_name", "-of", "json", str(place / "recording.mp4")]
+    streams = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)["streams"]
+    assert {stream["codec_name"] for stream in streams} == {"h264", "aac"}
+
+
+@any_runtime
+def test_every_configure_of_the_table_is_taken(crosspoint, place):
+    bodies = re.findall(r"`configure '(\{.*?\})'`", README)
+    assert len(bodies) > 6
+    clip = media.file(media.Recipe("mp4", "h264", "aac", size=(320, 180), seconds=1))
+    for body in bodies:
+        # Files are looked for at once; addresses are not.
+        crosspoint.call("POST", "/input/devices/virtual/configure", json.loads(re.sub(r"/media/[a-z.0-9]+", str(clip), body)))
+
+
+def test_every_target_of_make_is_one():
+    targets = {target for text in TUTORIALS for target in re.findall(r"(?:^    |`)make ([a-z-]+)", text, re.MULTILINE)}
+    assert {"run", "test", "bench"} <= targets
+    for target in targets:
+        subprocess.run(["make", "-n", target], cwd=REPOSITORY, check=True, capture_output=True, text=True)
+
+
+def test_every_file_and_heading_that_is_linked_is_there():
+    for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "deploy/README.md"):
+        path = REPOSITORY / name
+        for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+            file, _, anchor = link.partition("#")
+            if file.startswith(("http", "mailto")):
+                continue
+            target = path.parent / file if file else path
+            assert target.exists(), f"{name} links to {link}"
+            if anchor:
+                titles = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+                slugs = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+                assert anchor in slugs, f"{name} links to {link}"
