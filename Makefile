@@ -1,6 +1,6 @@
 # One line of help stands behind each target; `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-asan test-device bench loadtest fmt lint doc clean
+.PHONY: help setup run test test-asan test-container test-device bench loadtest fmt lint doc clean
 
 help: ## Lists these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -23,6 +23,10 @@ test-asan: setup ## Runs the tests of the unsafe code under AddressSanitizer
 test-device: setup ## Tests the camera device on the real v4l2loopback, in a virtual machine; CHECKS="bench" compares with ffmpeg
 	cargo build --workspace --bins
 	server/e2e/device/run $(CHECKS)
+
+# It builds for minutes, and needs root for networks and mounts.
+test-container: setup ## Builds the images of deploy/ and tests them as they are run, behind a port mapping
+	server/e2e/container/run
 
 bench: setup ## Runs the benchmarks; a report per group comes to lie in target/criterion
 	cargo bench -p crosspoint-benches
