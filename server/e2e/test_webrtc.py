@@ -149,6 +149,11 @@ def test_aiortc_is_seen_and_heard(crosspoint, eye, ear, peers, codec):
     ear.until_heard(CLIP.tone, heard)
     stats = crosspoint.stats()
     assert (stats["video_publishers"], stats["audio_publishers"]) == (1, 1)
+    told = crosspoint.metrics()
+    assert told['crosspoint_publishers{track="video",transport="webrtc"}'] == 1
+    assert told['crosspoint_webrtc_peers{role="publisher",state="connected"}'] == 1
+    measured = ('packets_total{role="publisher"}', 'round_trip_seconds_count{role="publisher"}')
+    wait.until(lambda: (now := crosspoint.metrics()) and all(now[f"crosspoint_webrtc_{name}"] for name in measured), "its way to be measured")
     peer.close()
     eye.until_black()
     wait.until(lambda: crosspoint.stats()["video_publishers"] == 0, "the publisher to be gone")
@@ -412,6 +417,11 @@ def test_aiortc_views_the_screen(crosspoint, peers, screen, sound):
     with contextlib.closing(Player(sound)):
         heard = lambda: pitch(peer.samples[-WINDOW:])
         wait.until(lambda: abs(heard() - TONE) <= 0.01 * TONE, lambda: f"{TONE} Hz from the speaker ({heard():.0f} Hz)")
+    told = crosspoint.metrics()
+    assert told['crosspoint_stream_viewers{transport="webrtc"}'] == told['crosspoint_webrtc_peers{role="viewer",state="connected"}'] == 1
+    measured = ('packets_total{role="viewer"}', 'round_trip_seconds_count{role="viewer"}')
+    wait.until(lambda: (now := crosspoint.metrics()) and all(now[f"crosspoint_webrtc_{name}"] for name in measured), "its way to be measured")
+    assert all(told[f'crosspoint_screen_latency_seconds_count{{stage="{stage}"}}'] > 0 for stage in ("encoded", "sent"))
 
 
 def test_viewers_without_h264_get_vp8(crosspoint, peers, page, screen):
