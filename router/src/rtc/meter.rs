@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use str0m::Event;
 use str0m::media::Mid;
 use str0m::stats::{MediaEgressStats, MediaIngressStats, PeerStats};
 
@@ -32,19 +33,29 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Takes what is told of the peer, before what is told of its tracks.
-    pub(super) fn handle_peer(&mut self, stats: &PeerStats) {
+    /// Takes what is measured: of the peer, then of its tracks.
+    pub(super) fn handle_event(&mut self, event: &Event) {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "str0m's events are more than what it measures")]
+        match event {
+            Event::MediaEgressStats(stats) => self.handle_egress(stats),
+            Event::MediaIngressStats(stats) => self.handle_ingress(stats),
+            Event::PeerStats(stats) => self.handle_peer(stats),
+            _ => {}
+        }
+    }
+
+    fn handle_peer(&mut self, stats: &PeerStats) {
         let pair = stats.selected_candidate_pair.as_ref();
         self.round_trip = pair.and_then(|pair| pair.current_round_trip_time).or(stats.rtt).or(self.round_trip);
         self.shares = [stats.egress_loss_fraction, stats.ingress_loss_fraction];
     }
 
-    pub(super) fn handle_egress(&mut self, stats: &MediaEgressStats) {
+    fn handle_egress(&mut self, stats: &MediaEgressStats) {
         let sent = self.more(stats.mid, stats.packets);
         self.lost += sent as f64 * share(self.shares[0].or(stats.loss));
     }
 
-    pub(super) fn handle_ingress(&mut self, stats: &MediaIngressStats) {
+    fn handle_ingress(&mut self, stats: &MediaIngressStats) {
         let came = self.more(stats.mid, stats.packets);
         // They are the rest.
         let share = share(self.shares[1].or(stats.loss));

@@ -300,7 +300,7 @@ impl Peer {
     }
 
     fn handle_event(&mut self, event: Event, now: Instant) -> Option<PeerOutput> {
-        self.measure(&event);
+        self.meter.handle_event(&event);
         match (event, &mut self.side) {
             (Event::Connected, side) => {
                 self.connected = true;
@@ -340,16 +340,6 @@ impl Peer {
             (Event::MediaEgressStats(stats), Side::Viewer(viewer)) => viewer.handle_loss(&stats, now).map(PeerOutput::Able),
             (Event::PeerStats(stats), Side::Viewer(viewer)) => viewer.handle_stats(&mut self.rtc, &stats, now).map(PeerOutput::Able),
             _ => None,
-        }
-    }
-
-    fn measure(&mut self, event: &Event) {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "str0m's events are more than what it measures")]
-        match event {
-            Event::MediaEgressStats(stats) => self.meter.handle_egress(stats),
-            Event::MediaIngressStats(stats) => self.meter.handle_ingress(stats),
-            Event::PeerStats(stats) => self.meter.handle_peer(stats),
-            _ => {}
         }
     }
 

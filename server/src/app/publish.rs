@@ -7,6 +7,7 @@ use crosspoint_router::ingest::{MediaSource, Nature, SourceOutput, Track};
 use crosspoint_router::rtc::{Offer, Role};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
+use tracing::Instrument as _;
 
 use super::sessions::Order;
 use super::{App, SessionKind, SessionToken, Transport};
@@ -31,7 +32,8 @@ impl App {
         let answered = self.0.rtc.answer(offer, Role::Publisher, reach)?;
         let sdp = answered.sdp.clone();
         let app = self.clone();
-        tokio::task::spawn_local(async move { app.ingest(answered, Tracks { video, audio }, no_orders()).await });
+        let conversation = async move { app.ingest(answered, Tracks { video, audio }, no_orders()).await };
+        tokio::task::spawn_local(conversation.instrument(span()));
         Ok(sdp)
     }
 
@@ -60,11 +62,12 @@ impl App {
         let (token, orders) = self.0.sessions.open(SessionKind::Camera)?;
         let sdp = answered.sdp.clone();
         let (app, own) = (self.clone(), token.clone());
-        tokio::task::spawn_local(async move {
+        let conversation = async move {
             let left = app.ingest(answered, tracks, orders).await;
             app.0.sessions.close(&own);
             app.take_back(left).await;
-        });
+        };
+        tokio::task::spawn_local(conversation.instrument(span()));
         Ok((token, sdp))
     }
 
@@ -189,6 +192,10 @@ impl App {
             tracing::debug!(%error, "taking back what a session configured");
         }
     }
+}
+
+fn span() -> tracing::Span {
+    tracing::info_span!("publisher", transport = "webrtc")
 }
 
 /// What a publisher sends, on its way to the camera and the sink.

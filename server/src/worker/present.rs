@@ -9,10 +9,11 @@
 
 mod camera;
 mod rate;
+mod view;
 
 use std::os::fd::AsFd as _;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,16 +21,16 @@ use crosspoint_ffi::fd::{FileEvent, FileWatch, Wake, wait_readable, wait_readabl
 use crosspoint_ffi::ring::Reader;
 use crosspoint_ffi::{Copied, VideoFormat};
 use crosspoint_router::ingest::{Demand, PresentOutput, PresentStats, ReaderEvent};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::Trouble;
 use super::decode::{CameraDemand, Shown};
 use crate::devices::Change;
-use crate::histogram::Histogram;
 pub(crate) use camera::Device;
 use camera::{Camera, UNKNOWN};
 use rate::Rate;
+pub(crate) use view::PresentView;
 
 /// An order to the present thread.
 #[derive(Debug)]
@@ -42,28 +43,6 @@ pub(crate) enum Order {
     Resume,
     /// Leave the camera black and end.
     Stop,
-}
-
-/// What the present thread tells the others.
-#[derive(Debug)]
-pub(crate) struct PresentView {
-    stats: Mutex<(PresentStats, Rate, Copied)>,
-    /// Pictures that could not be drawn.
-    pub(crate) undrawn: AtomicU64,
-    /// How long drawing a picture took.
-    pub(crate) draw_time: Histogram,
-    /// From a picture's arrival to the end of that.
-    pub(crate) latency: Histogram,
-    /// The moment of the reader's latest read: the clock that early media is released on.
-    pub(crate) tick: watch::Sender<Option<Instant>>,
-}
-
-impl PresentView {
-    /// The counters, the frames written in the last full second, and what was copied.
-    pub(crate) fn stats(&self) -> (PresentStats, f32, Copied) {
-        let (stats, rate, copied) = *self.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        (stats, rate.per_second(Instant::now()), copied)
-    }
 }
 
 /// The network thread's end of the present thread.
@@ -87,13 +66,7 @@ impl Present {
     ) -> Result<Self, crate::Error> {
         let watch = FileWatch::new().map_err(|error| warn!(%error, UNKNOWN)).ok();
         let (orders, ordered) = mpsc::channel();
-        let view = Arc::new(PresentView {
-            stats: Mutex::default(),
-            undrawn: AtomicU64::new(0),
-            draw_time: Histogram::default(),
-            latency: Histogram::default(),
-            tick: watch::Sender::new(None),
-        });
+        let view = Arc::<PresentView>::default();
         let mut work = Work {
             cameras: Vec::new(),
             watch,
@@ -422,7 +395,7 @@ impl Work {
         stats.overwritten += self.past.overwritten;
         stats.possible_tears += self.past.possible_tears;
         let copied = self.cameras.iter().map(Camera::copied).fold(self.past_copied, |sum, copied| sum + copied);
-        *self.view.stats.lock().unwrap_or_else(PoisonError::into_inner) = (stats, self.rate, copied);
+        self.view.tell(stats, self.rate, copied);
     }
 }
 
