@@ -152,3 +152,13 @@ def test_every_file_and_heading_that_is_linked_is_there():
                 titles = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
                 slugs = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
                 assert anchor in slugs, f"{name} links to {link}"
+
+
+def test_error_texts_that_are_explained_are_said():
+    """A text in the tables of what to do stands in the code that says it."""
+    section = README.split("\n### When something is missing\n")[1].split("\n## ")[0].split("What else is seen")[1]
+    said = [text for row in section.splitlines() if re.match(r"\| 4\d\d ", row) for text in re.findall(r"`([a-z][^`…]+)`", row.split("|")[1]) if " " in text]
+    assert len(said) >= 3
+    code = "\n".join(path.read_text() for crate in ("server", "router") for path in (REPOSITORY / crate / "src").rglob("*.rs"))
+    for text in said:
+        assert text in code, text
