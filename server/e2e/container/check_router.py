@@ -15,7 +15,7 @@ import rtc_peer
 import rtmp
 import wait
 from container.engine import Container, Share
-from container.mapping import INSIDE, Mapping
+from container.mapping import Mapping
 from crosspoint import AUDIO, CAMERA_NAME, SOCKET_AUDIO, SOCKET_VIDEO, VIDEO, Api, send_ahead
 from ear import Ear
 from eye import Eye
@@ -23,6 +23,9 @@ from pattern import Screen
 from viewer import Viewer
 from websockets.exceptions import ConnectionClosed
 
+# Times that it is started, for a mean.
+STARTS = 20
+MOST_PRIVATE_BYTES = 12 << 20
 IMAGE = os.environ.get("CROSSPOINT_IMAGE", "localhost/crosspoint")
 
 
@@ -100,8 +103,19 @@ def test_ring_is_refused_and_epoll_serves(router):
     fields = dict(line.split(":\t", 1) for line in status.splitlines())
     assert int(fields["CapEff"], 16) == 0 and fields["Seccomp"] == "2" and fields["NoNewPrivs"] == "1"
     assert fields["Uid"].split()[0] == "1000"
-    share = Share(router.container.pids())
-    print(f"\nidle: {share.bytes / 2**20:.1f} MiB (PSS), {share.private_bytes / 2**20:.1f} MiB of its own")
+
+
+def test_idle_router_is_small_and_starts_soon(fresh):
+    """Prints how small and how soon."""
+    (pid,) = fresh.container.pids()
+    share, mib = Share([pid]), 2**20
+    libraries = {line.split()[-1] for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines() if ".so" in line}
+    run = f"time (for run in $(seq {STARTS}); do crosspoint --version; done)"
+    told = fresh.container.run("bash", "-c", f"TIMEFORMAT=%R; {run} >/dev/null")
+    start_ms = float(told.stderr.split()[-1]) * 1000 / STARTS
+    print(f"\nidle: {share.resident_bytes / mib:.1f} MiB resident, {share.private_bytes / mib:.1f} MiB of it its own; {len(libraries)} libraries;")
+    print(f"started and ended in {start_ms:.0f} ms")
+    assert share.private_bytes <= MOST_PRIVATE_BYTES
 
 
 def test_camera_and_microphone_get_what_a_websocket_sends(fresh, sound, clips):

@@ -54,10 +54,10 @@ def _pid_namespace(pid: int) -> str | None:
 
 
 class Share:
-    """What processes have at a moment: processor time so far, and their part of memory (PSS), of it what is theirs alone."""
+    """What processes have at a moment: processor time so far; their part of memory (PSS), of it what is theirs alone; and what is resident."""
 
     def __init__(self, pids: list[int]):
-        self.processor_s, self.bytes, self.private_bytes = 0.0, 0, 0
+        self.processor_s, self.bytes, self.private_bytes, self.resident_bytes = 0.0, 0, 0, 0
         for pid in pids:
             try:
                 self.processor_s += usage.processor_s(pid)
@@ -66,7 +66,9 @@ class Share:
                 continue
             kib = lambda name: int(fields[name].split()[0])
             self.bytes += kib("Pss") * 1024
-            self.private_bytes += (kib("Private_Clean") + kib("Private_Dirty")) * 1024
+            self.resident_bytes += kib("Rss") * 1024
+            # Clean pages are a file's, which others that are started share.
+            self.private_bytes += kib("Private_Dirty") * 1024
 
 
 def command_of(pid: int) -> str:
