@@ -196,6 +196,10 @@ async fn offer(rtc: &mut Rtc, server: &Endpoint, estimated: bool, via: Option<(I
         let kept = sdp.split_inclusive('\n').filter(|line| !line.contains("transport-wide-cc") && !line.contains("transport-cc"));
         sdp = kept.collect();
     }
+    if via.is_some() {
+        // Or the server would find a way around the link.
+        sdp = sdp.split_inclusive('\n').filter(|line| !line.starts_with("a=candidate:")).collect();
+    }
     let answer = server.post("/stream/webrtc/offer", Some(&json!({"id": super::STREAM, "sdp": sdp}))).await?;
     let mut sdp = answer["sdp"].as_str().context("an answer has an sdp")?.to_owned();
     if let Some((impairment, links)) = via {
