@@ -47,6 +47,9 @@ pub(crate) enum Command {
     /// One sandbox of `density`.
     #[command(hide = true)]
     Sandbox(Sandbox),
+    /// Whether a router stays as it is: its memory, descriptors and threads while viewers come and go.
+    #[command(after_long_help = SOAK)]
+    Soak(Soak),
     /// What viewers of every kind get, some of which stall, read slowly or come and go; over a bad link, if you like.
     #[command(after_long_help = VIEW)]
     View(View),
@@ -92,6 +95,29 @@ impl CrowdOptions {
             _ => Behaviour::Steady,
         }
     }
+}
+
+/// What `soak` runs with.
+#[derive(Args, Debug)]
+pub(crate) struct Soak {
+    /// The router's binary.
+    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
+    pub(crate) crosspoint: PathBuf,
+    /// How long to look.
+    #[arg(long, value_name = "MINUTES", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=240))]
+    pub(crate) minutes: u32,
+    /// Who watches.
+    #[command(flatten)]
+    pub(crate) crowd: CrowdOptions,
+    /// Print the report, with a sample of each second, as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The most memory that it may grow by in an hour, by its second half.
+    #[arg(long, value_name = "MIB", help_heading = "Limits")]
+    pub(crate) max_mib_per_hour: Option<f64>,
+    /// The most descriptors more in the last quarter than in the second.
+    #[arg(long, value_name = "COUNT", help_heading = "Limits")]
+    pub(crate) max_new_descriptors: Option<f64>,
 }
 
 /// What `view` runs with.
@@ -576,6 +602,14 @@ Examples:
   loadtest ingest --peers
   loadtest ingest --rounds 1 --seconds 30 --max-percent 6";
 
+const SOAK: &str = "\
+Runs what view runs, for minutes: a clip is published again and again, a display is streamed, viewers watch, come and go. Each second
+the router's own memory (Private_Dirty of smaps_rollup), its descriptors and its threads are looked at.
+
+Examples:
+  loadtest soak --minutes 60 --leave 50
+  loadtest soak --leave 80 --stall 10 --max-mib-per-hour 2 --max-new-descriptors 0";
+
 const VIEW: &str = "\
 Starts a router, publishes a clip of 2.5 Mbit/s to its camera and shows it a display that is all noise. WebSocket viewers watch the feed of
 what is published: every transport packet is checked against the clip, and a picture's age counts from when its frame was due at the
@@ -626,6 +660,7 @@ mod tests {
             | Command::Ingest(_)
             | Command::Peers(_)
             | Command::Sandbox(_)
+            | Command::Soak(_)
             | Command::View(_) => None,
         }
     }

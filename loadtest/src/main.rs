@@ -13,6 +13,7 @@
 //! | [`ingest`] | publisher → camera, in processor time, beside ffmpeg |
 //! | [`idle`] | memory of who does nothing |
 //! | [`view`] | viewers of every kind, some of which behave badly, and what each got |
+//! | [`soak`] | whether a router stays as it is while viewers come and go |
 //! | [`peers`] | all of these beside others, in one table, and installing the others |
 //! | [`clip`], [`publish`] | the frames that are sent, and sending them in real time |
 //! | [`chromium`], [`crosspoint`], [`display`], [`sound`], [`process`], [`scratch`] | what is started and written, and that it goes |
@@ -53,6 +54,7 @@ mod reader;
 mod report;
 mod scratch;
 mod sight;
+mod soak;
 mod socket;
 mod sound;
 mod usage;
@@ -109,6 +111,7 @@ async fn measure(cli: &Cli) -> Result<bool> {
         Command::Ingest(options) => ingest::run(options).await,
         Command::Peers(options) => peers::run(options).await,
         Command::Sandbox(options) => density::sandbox::run(options).await,
+        Command::Soak(options) => soak::run(options).await,
         Command::View(options) => view::run(options).await,
     }
 }

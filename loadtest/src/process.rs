@@ -124,6 +124,21 @@ impl Process {
         Ok(kib.with_context(|| path)? / 1_024.0)
     }
 
+    /// The files, sockets and the like that its first process has open.
+    pub(crate) fn descriptors(&self) -> Result<usize> {
+        self.entries("fd")
+    }
+
+    /// The threads of its first process.
+    pub(crate) fn threads(&self) -> Result<usize> {
+        self.entries("task")
+    }
+
+    fn entries(&self, folder: &str) -> Result<usize> {
+        let path = format!("/proc/{}/{folder}", self.child.id());
+        Ok(fs::read_dir(&path).with_context(|| format!("reading {path}"))?.count())
+    }
+
     /// How often the threads of its first process were given a processor so far.
     pub(crate) fn wake_ups(&self) -> Result<u64> {
         let stats = self.thread_stats()?;

@@ -102,3 +102,35 @@ impl Link {
         self.queue.front().map(|(due, _)| *due)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_what_they_were_told_to_be() {
+        let (mut link, now) = (Link::new(Impairment { loss: 0.01, corruption: 0.05, ..Impairment::default() }, 1), Instant::now());
+        let mut changed = 0;
+        for _ in 0..200_000 {
+            link.take(now, b"\x82\x01m", 2);
+            changed += u64::from(link.poll(now).is_some_and(|unit| unit != b"\x82\x01m" && unit.starts_with(b"\x82\x01")));
+        }
+        let Done { units, lost, corrupted } = link.done();
+        assert_eq!((units, changed), (200_000, corrupted));
+        assert!((1_900..2_100).contains(&lost) && (9_500..10_300).contains(&corrupted), "{lost} lost, {corrupted} corrupted");
+    }
+
+    #[test]
+    fn units_come_out_in_order_when_they_are_due() {
+        let (delay, start) = (Duration::from_millis(50), Instant::now());
+        let stall = Some((Duration::from_millis(20), Duration::from_millis(100)));
+        let mut link = Link::new(Impairment { delay, stall, ..Impairment::default() }, 1);
+        for nth in 0..3 {
+            link.take(start + Duration::from_millis(10) * nth, &[nth as u8], 0);
+        }
+        // All of them would be there within the stall, which ends 120 ms after the first came.
+        assert_eq!((link.poll(start + Duration::from_millis(119)), link.due()), (None, Some(start + Duration::from_millis(120))));
+        let end = start + Duration::from_millis(120);
+        assert_eq!([link.poll(end), link.poll(end), link.poll(end), link.poll(end)], [Some(vec![0]), Some(vec![1]), Some(vec![2]), None]);
+    }
+}
