@@ -44,6 +44,9 @@ pub(crate) enum Command {
     /// All of it beside others, in one table: fan-out, screen, camera, memory, and how late pictures are.
     #[command(after_long_help = PEERS)]
     Peers(Peers),
+    /// What publishers get through, by WebSocket, WebRTC or WHIP, each to a router of its own.
+    #[command(after_long_help = PUBLISH)]
+    Publish(Publish),
     /// One sandbox of `density`.
     #[command(hide = true)]
     Sandbox(Sandbox),
@@ -95,6 +98,35 @@ impl CrowdOptions {
             _ => Behaviour::Steady,
         }
     }
+}
+
+/// What `publish` runs with.
+#[derive(Args, Debug)]
+pub(crate) struct Publish {
+    /// The router's binary.
+    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
+    pub(crate) crosspoint: PathBuf,
+    /// How many by WebSocket.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=64))]
+    pub(crate) websocket: u32,
+    /// How many by WebRTC, by an offer to the camera that is configured for it.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=64))]
+    pub(crate) webrtc: u32,
+    /// How many by WHIP.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=64))]
+    pub(crate) whip: u32,
+    /// How long to send.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=600))]
+    pub(crate) seconds: u32,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The least share of what is sent that comes to the camera, of every publisher.
+    #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
+    pub(crate) min_shown_percent: Option<f64>,
+    /// The most for the 99th percentile from arrival to the camera, of every publisher, by the router's own count.
+    #[arg(long, value_name = "MS", help_heading = "Limits")]
+    pub(crate) max_server_p99_ms: Option<f64>,
 }
 
 /// What `soak` runs with.
@@ -602,6 +634,14 @@ Examples:
   loadtest ingest --peers
   loadtest ingest --rounds 1 --seconds 30 --max-percent 6";
 
+const PUBLISH: &str = "\
+A camera has one publisher: each gets a router of its own, whose camera is read at 30 Hz. A clip of 720p30 H.264 is sent in real time, as
+MPEG-TS over WebSocket, or in RTP by a WebRTC peer on str0m. The router's processor time and ours are told apart.
+
+Examples:
+  loadtest publish --websocket 4 --webrtc 4 --whip 4
+  loadtest publish --webrtc 0 --whip 0 --min-shown-percent 99 --max-server-p99-ms 5";
+
 const SOAK: &str = "\
 Runs what view runs, for minutes: a clip is published again and again, a display is streamed, viewers watch, come and go. Each second
 the router's own memory (Private_Dirty of smaps_rollup), its descriptors and its threads are looked at.
@@ -659,6 +699,7 @@ mod tests {
             | Command::Idle(_)
             | Command::Ingest(_)
             | Command::Peers(_)
+            | Command::Publish(_)
             | Command::Sandbox(_)
             | Command::Soak(_)
             | Command::View(_) => None,

@@ -60,24 +60,29 @@ impl Endpoint {
         self.call(Method::POST, path, body).await
     }
 
+    /// POSTs an offer as WHIP does; gives the answer.
+    pub(crate) async fn post_sdp(&self, path: &str, sdp: String) -> Result<String> {
+        let answer = self.send(Method::POST, path, "application/sdp", Bytes::from(sdp)).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
         let what = format!("{method} http://{}{path}: the answer is not JSON", self.0);
         serde_json::from_slice(&self.bytes(method, path, body).await?).context(what)
     }
 
     async fn bytes(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes> {
+        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        self.send(method, path, "application/json", body).await
+    }
+
+    async fn send(&self, method: Method, path: &str, kind: &'static str, body: Bytes) -> Result<Bytes> {
         let what = format!("{method} http://{}{path}", self.0);
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(self.connect().await?)).await.with_context(|| what.clone())?;
         // It ends with the sender; its errors are the sender's too.
         tokio::spawn(connection);
-        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, &self.0)
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(body))?;
+        let request = Request::builder().method(method).uri(path).header(HOST, &self.0).header(CONTENT_TYPE, kind).body(Full::new(body))?;
         let response = sender.send_request(request).await.with_context(|| what.clone())?;
         let status = response.status();
         let bytes = response.into_body().collect().await.with_context(|| what.clone())?.to_bytes();

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -19,6 +20,8 @@ use crate::code;
 pub(crate) struct Clip {
     /// The transport packets of each frame; the first brings the tables.
     pub(crate) frames: Vec<BytesMut>,
+    /// The same pictures as H.264 alone (Annex B); none of a clip that was loaded.
+    pub(crate) pictures: Vec<Arc<[u8]>>,
     /// The time from one frame to the next.
     pub(crate) period: Duration,
 }
@@ -33,7 +36,7 @@ impl Clip {
         let mut muxer = Muxer::new(true, false);
         let scenery = Scenery::new(format);
         let mut bytes = vec![0; format.i420_bytes()];
-        let mut frames = Vec::with_capacity(count);
+        let (mut frames, mut pictures) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for number in 0..u32::try_from(count).context("counting frames")? {
             let mut picture = I420Mut::packed(&mut bytes, format.width(), format.height()).context("a picture of the format's size")?;
             scenery.draw(&mut picture, number as usize);
@@ -44,9 +47,10 @@ impl Clip {
             let mut frame = BytesMut::with_capacity(packet.data.len() * 9 / 8 + 1_000);
             ensure!(muxer.write(&packet, &mut frame), "the muxer takes no {:?}", packet.codec);
             frames.push(frame);
+            pictures.push(packet.data[..].into());
             yield_now().await;
         }
-        Ok(Self { frames, period })
+        Ok(Self { frames, pictures, period })
     }
 
     /// Writes it to a file, for other processes to send.
@@ -75,7 +79,7 @@ impl Clip {
             frames.push(BytesMut::from(frame));
             rest = behind;
         }
-        Ok(Self { frames, period })
+        Ok(Self { frames, pictures: Vec::new(), period })
     }
 
     /// The bits a second that it came out with.

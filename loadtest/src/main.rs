@@ -13,6 +13,7 @@
 //! | [`ingest`] | publisher → camera, in processor time, beside ffmpeg |
 //! | [`idle`] | memory of who does nothing |
 //! | [`view`] | viewers of every kind, some of which behave badly, and what each got |
+//! | [`publishers`] | what publishers get through, by WebSocket, WebRTC or WHIP |
 //! | [`soak`] | whether a router stays as it is while viewers come and go |
 //! | [`peers`] | all of these beside others, in one table, and installing the others |
 //! | [`clip`], [`publish`] | the frames that are sent, and sending them in real time |
@@ -50,6 +51,7 @@ mod page;
 mod peers;
 mod process;
 mod publish;
+mod publishers;
 mod reader;
 mod report;
 mod scratch;
@@ -110,6 +112,7 @@ async fn measure(cli: &Cli) -> Result<bool> {
         Command::Idle(options) => idle::run(options).await,
         Command::Ingest(options) => ingest::run(options).await,
         Command::Peers(options) => peers::run(options).await,
+        Command::Publish(options) => publishers::run(options).await,
         Command::Sandbox(options) => density::sandbox::run(options).await,
         Command::Soak(options) => soak::run(options).await,
         Command::View(options) => view::run(options).await,

@@ -96,7 +96,7 @@ async fn one(kind: Kind, options: &Fanout, clip: &Clip) -> Result<Cost> {
 
     let audience = Audience::join(&relay.viewers(), options.viewers).await?;
     // They stand from the first frame on.
-    publish(&sender.0, Clip { frames: clip.frames[..30].to_vec(), period: clip.period }, Duration::ZERO, clock).await?;
+    publish(&sender.0, Clip { frames: clip.frames[..30].to_vec(), ..clip.clone() }, Duration::ZERO, clock).await?;
     let deadline = Instant::now() + SETTLE;
     while !audience.all_have(1) {
         ensure!(Instant::now() < deadline, "not all viewers got a frame in {} s", SETTLE.as_secs());

@@ -1,0 +1,166 @@
+//! What publishers get through to the camera, each of them to a router of its own.
+
+mod peer;
+
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use crosspoint_ffi::VideoFormat;
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::sleep;
+
+use self::peer::{Door, Peer};
+use crate::cli::Publish;
+use crate::clip::Clip;
+use crate::clock::Clock;
+use crate::crosspoint::Crosspoint;
+use crate::fanout::viewer::locally;
+use crate::limit::Limit;
+use crate::machine::Machine;
+use crate::process::own_cpu_ms;
+use crate::publish::publish;
+use crate::reader::Reader;
+use crate::report::{note, number, write_row};
+use crate::sight::percent;
+
+/// Measures, prints the report, and says whether the limits held.
+///
+/// # Errors
+/// When a router cannot be started.
+pub(crate) async fn run(options: &Publish) -> Result<bool> {
+    let report = locally(measure(options)).await?;
+    crate::report::print(&report, options.json)?;
+    Ok(report.publishers.iter().all(|publisher| publisher.trouble.is_none()) && report.limits.iter().all(|limit| limit.held))
+}
+
+/// How a publisher sends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    WebRtc,
+    WebSocket,
+    Whip,
+}
+
+async fn measure(options: &Publish) -> Result<Report> {
+    let machine = Machine::look("/bin/true".as_ref());
+    note("encoding the frames");
+    let format = VideoFormat::new(1_280, 720, FRAME_RATE).context("a format")?;
+    let clip = Clip::encode(format, BITRATE_BPS, (options.seconds * FRAME_RATE) as usize, PERIOD).await?;
+    let counts = [(Kind::WebSocket, options.websocket), (Kind::WebRtc, options.webrtc), (Kind::Whip, options.whip)];
+    let mut tasks = Vec::new();
+    note("sending");
+    let (own_ms, start) = (own_cpu_ms(), Instant::now());
+    for (kind, count) in counts {
+        for _ in 0..count {
+            let (clip, binary) = (clip.clone(), options.crosspoint.clone());
+            tasks.push((kind, tokio::task::spawn_local(async move { one(kind, clip, format, &binary).await })));
+        }
+    }
+    ensure!(!tasks.is_empty(), "there is nobody to publish");
+    let mut publishers = Vec::new();
+    for (kind, task) in tasks {
+        let figures = task.await.context("a publisher")?;
+        let trouble = figures.as_ref().err().map(|error| format!("{error:#}"));
+        publishers.push(Publisher { kind, figures: figures.ok(), trouble });
+    }
+    let generator_percent = (own_cpu_ms() - own_ms) / 10.0 / start.elapsed().as_secs_f64();
+    let all = || publishers.iter().filter_map(|publisher| publisher.figures);
+    let limits = [
+        Limit::least("--min-shown-percent", options.min_shown_percent, all().map(|figures| figures.shown_percent).min_by(f64::total_cmp)),
+        Limit::most(
+            "--max-server-p99-ms",
+            options.max_server_p99_ms,
+            all().filter_map(|figures| figures.server_p99_ms).max_by(f64::total_cmp),
+        ),
+    ];
+    let limits = limits.into_iter().flatten().collect();
+    Ok(Report { machine, seconds: options.seconds, publishers, generator_percent, limits })
+}
+
+async fn one(kind: Kind, clip: Clip, format: VideoFormat, binary: &Path) -> Result<Figures> {
+    let mut crosspoint = Crosspoint::start(binary, format, false).await?;
+    let endpoint = crosspoint.endpoint.clone();
+    let _reader = Reader::start(&crosspoint.camera().context("a camera of our own")?, PERIOD)?;
+    let process = crosspoint.process().context("a router of our own")?;
+    let (router_ms, start) = (process.threads_cpu_ms()?, Instant::now());
+    let sent = match kind {
+        Kind::WebSocket => {
+            let video = json!({"video": {"type": "socket", "format": "mpegts", "width": 1280, "height": 720, "frame_rate": FRAME_RATE}});
+            endpoint.post("/input/devices/virtual/configure", Some(&video)).await?;
+            let (sender, _receiver) = endpoint.open("/input/devices/virtual/socket/video").await?;
+            publish(&sender, clip, Duration::ZERO, Clock::start()).await?.len()
+        }
+        Kind::WebRtc => Peer::enter(&endpoint, Door::Offer).await?.publish(clip).await?,
+        Kind::Whip => Peer::enter(&endpoint, Door::Whip).await?.publish(clip).await?,
+    };
+    sleep(SETTLE).await;
+    let router_percent = (process.threads_cpu_ms()? - router_ms) / 10.0 / start.elapsed().as_secs_f64();
+    let status = endpoint.get("/input/devices/virtual/status").await?;
+    crosspoint.check()?;
+    let stats = &status["stats"];
+    let shown = usize::try_from(stats["frames_out"].as_u64().context("a status has frames_out")?)?;
+    let [server_p50_ms, server_p99_ms] = ["p50", "p99"].map(|part| stats["latency_ms"][part].as_f64());
+    Ok(Figures { sent, shown, shown_percent: percent(shown, sent), server_p50_ms, server_p99_ms, router_percent })
+}
+
+/// What one publisher got through.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Figures {
+    /// Pictures that were sent, and those that came to the camera.
+    sent: usize,
+    shown: usize,
+    shown_percent: f64,
+    /// From arrival to the camera, by the router's own count.
+    server_p50_ms: Option<f64>,
+    server_p99_ms: Option<f64>,
+    /// The router's processor time, of one.
+    router_percent: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Publisher {
+    kind: Kind,
+    figures: Option<Figures>,
+    trouble: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    machine: Machine,
+    seconds: u32,
+    publishers: Vec<Publisher>,
+    /// Our own processor time for all of them, of one.
+    generator_percent: f64,
+    limits: Vec<Limit>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Machine { processor, cores, kernel, load_before, .. } = &self.machine;
+        writeln!(f, "{cores} cores of {processor}, Linux {kernel}, load before {load_before:.2}; {} s", self.seconds)?;
+        write_row(f, "\npublisher", ["sent", "shown", "%", "p50 ms", "p99 ms", "router %"].map(str::to_owned))?;
+        for Publisher { kind, figures, trouble } in &self.publishers {
+            let name = format!("{kind:?}").to_lowercase();
+            if let Some(Figures { sent, shown, shown_percent, server_p50_ms, server_p99_ms, router_percent }) = figures {
+                let [p50, p99] = [server_p50_ms, server_p99_ms].map(|latency| number(*latency));
+                let cells = [sent.to_string(), shown.to_string(), number(Some(*shown_percent)), p50, p99, number(Some(*router_percent))];
+                write_row(f, &name, cells)?;
+            }
+            if let Some(trouble) = trouble {
+                writeln!(f, "{name:<28} failed: {trouble}")?;
+            }
+        }
+        writeln!(f, "\nload: {:.1} % of a processor", self.generator_percent)?;
+        self.limits.iter().try_for_each(|limit| writeln!(f, "{limit}"))
+    }
+}
+
+const FRAME_RATE: u32 = 30;
+const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / FRAME_RATE as u64);
+const BITRATE_BPS: u32 = 2_500_000;
+/// The last picture comes to the camera.
+const SETTLE: Duration = Duration::from_millis(300);
