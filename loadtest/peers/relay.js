@@ -29,6 +29,14 @@ const relays = {
 
   async 'node-media-server'() {
     const { default: NodeMediaServer } = await import('node-media-server');
+    const { default: Rtmp } = await import('node-media-server/src/protocol/rtmp.js');
+    // It sends media outside of any stream (id 0), which players forgive that look at one stream alone. Ours takes it by its stream's id.
+    const { createMessage } = Rtmp;
+    Rtmp.createMessage = (packet) => {
+      const message = createMessage(packet);
+      message.writeUInt32LE(1, 8);
+      return message;
+    };
     const off = { auth: {}, notify: {}, record: {}, webadmin: { enable: false } };
     await new NodeMediaServer({ ...off, bind: '127.0.0.1', rtmp: { port: Number(port) }, store: { path: folder } }).run();
   },

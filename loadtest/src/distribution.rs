@@ -30,7 +30,7 @@ pub(crate) struct Summary {
 pub(crate) struct Spread {
     /// The smallest.
     pub(crate) least: f64,
-    /// The one in the middle, the upper of two.
+    /// The one in the middle, or halfway between the two that are.
     pub(crate) median: f64,
     /// The largest.
     pub(crate) most: f64,
@@ -40,7 +40,8 @@ impl Spread {
     /// Of what each round gave; nothing when none gave anything.
     pub(crate) fn of(rounds: impl IntoIterator<Item = f64>) -> Option<Self> {
         let Distribution(sorted) = rounds.into_iter().collect();
-        Some(Self { least: *sorted.first()?, median: *sorted.get(sorted.len() / 2)?, most: *sorted.last()? })
+        let (below, above) = (sorted.get(sorted.len().saturating_sub(1) / 2)?, sorted.get(sorted.len() / 2)?);
+        Some(Self { least: *sorted.first()?, median: f64::midpoint(*below, *above), most: *sorted.last()? })
     }
 }
 
@@ -101,7 +102,7 @@ mod tests {
     #[test]
     fn spread_is_of_the_rounds_in_any_order() {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { least: 1.0, median: 2.0, most: 3.0 }));
-        assert_eq!(Spread::of([5.0, 4.0]), Some(Spread { least: 4.0, median: 5.0, most: 5.0 }));
+        assert_eq!(Spread::of([5.0, 4.0]), Some(Spread { least: 4.0, median: 4.5, most: 5.0 }));
         assert_eq!(Spread::of([]), None);
     }
 

@@ -31,6 +31,7 @@ use crate::distribution::Spread;
 use crate::limit::Limit;
 use crate::machine::Machine;
 use crate::process::Process;
+use crate::progress::Progress;
 use crate::publish::{publish, send};
 use crate::reader::Reader;
 use crate::report::{note, number, write_row};
@@ -156,7 +157,9 @@ async fn ffmpeg(options: &Ingest, output: &[&str], clip: Clip) -> Result<f64> {
 async fn percent_of(process: &Process, seconds: u32) -> Result<f64> {
     sleep(Duration::from_secs(WARM_UP_SECONDS.into())).await;
     let (before_ms, start) = (process.threads_cpu_ms()?, Instant::now());
+    let progress = Progress::over("looking", seconds);
     sleep(Duration::from_secs(seconds.into())).await;
+    drop(progress);
     Ok((process.threads_cpu_ms()? - before_ms) / 10.0 / start.elapsed().as_secs_f64())
 }
 

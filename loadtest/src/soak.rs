@@ -13,6 +13,7 @@ use crate::impair::Impairment;
 use crate::limit::Limit;
 use crate::machine::Machine;
 use crate::process::Process;
+use crate::progress::Progress;
 use crate::report::{note, write_row};
 use crate::view::account::{Account, Behaviour};
 use crate::view::crowd::Crowd;
@@ -45,6 +46,7 @@ async fn measure(options: &Soak) -> Result<Report> {
     let crowd = Crowd::join(&stage, &options.crowd, Impairment::default()).await?;
     sleep(SETTLE).await;
     let (start, length) = (Instant::now(), Duration::from_secs(u64::from(options.minutes) * 60));
+    let progress = Progress::over("watching", options.minutes * 60);
     let mut samples = Vec::new();
     let mut next = start;
     while next <= start + length {
@@ -55,12 +57,10 @@ async fn measure(options: &Soak) -> Result<Report> {
             publishing.await??;
             publishing = stage.publish();
         }
-        if samples.len() % 60 == 0 {
-            note(&format!("{} of {} minutes", samples.len() / 60, options.minutes));
-        }
         next += PERIOD;
     }
     publishing.abort();
+    drop(progress);
     let accounts = crowd.accounts(None);
     let (mib_per_hour, new_descriptors) = (slope_mib_per_hour(&samples), new_descriptors(&samples));
     let limits = [

@@ -20,6 +20,8 @@ pub(crate) struct Watch {
     pub(crate) breaks: u64,
     /// Messages with a transport packet that nobody sent.
     pub(crate) corrupt: u64,
+    /// What the other end has to be told: that we are there, when it asks.
+    pub(crate) answers: Vec<u8>,
     /// Pictures that began: the time they are of (90 kHz), and when they came.
     pub(crate) pictures: Vec<(u64, Instant)>,
 }
@@ -35,9 +37,9 @@ impl Watch {
         while let Some(message) = Message::parse(&self.buffer[at..]) {
             let payload = at + message.head..at + message.head + message.length;
             at = payload.end;
+            let payload = &self.buffer[payload];
             match message.opcode {
                 BINARY => {
-                    let payload = &self.buffer[payload];
                     ensure!(payload.len().is_multiple_of(CELL_BYTES), "a message of {} bytes is not whole packets", payload.len());
                     self.messages += 1;
                     self.bytes += payload.len() as u64;
@@ -50,6 +52,11 @@ impl Watch {
                     self.corrupt += u64::from(is_corrupt);
                 }
                 CLOSE => bail!("closed by the relay"),
+                // Who does not answer is taken for gone. A control frame has 125 bytes at most (5.5), a client's is masked, here with 0.
+                PING if payload.len() < 126 => {
+                    self.answers.extend([0x80 | PONG, 0x80 | payload.len() as u8, 0, 0, 0, 0]);
+                    self.answers.extend_from_slice(payload);
+                }
                 _ => {}
             }
         }
@@ -139,6 +146,8 @@ pub(crate) fn time_of(message: &[u8]) -> Option<u64> {
 
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
 const SYNC: u8 = 0x47;
 const CELL_BYTES: usize = 188;
 const PAT_PID: u16 = 0;
@@ -198,6 +207,13 @@ mod tests {
         assert_eq!((watch.messages, watch.bytes), (1, 376));
         assert!(watch.take(&[0x88, 0], Instant::now(), None).is_err(), "a close");
         assert_eq!(Message::parse(&[0x81, 2, b'o', b'k']).map(|message| (message.opcode, message.length)), Some((1, 2)));
+    }
+
+    #[test]
+    fn ping_is_answered_with_what_it_said() {
+        let mut watch = Watch::default();
+        watch.take(&[0x89, 2, b'h', b'i'], Instant::now(), None).unwrap();
+        assert_eq!((watch.answers, watch.messages), (vec![0x8a, 0x82, 0, 0, 0, 0, b'h', b'i'], 0));
     }
 
     #[test]

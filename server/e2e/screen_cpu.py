@@ -4,7 +4,8 @@ and how evenly its pictures come: a screen that stands still, one with sound, a 
 
     cargo build --release && CROSSPOINT_BIN=target/release/crosspoint .venv/bin/python server/e2e/screen_cpu.py [--help]
 
-Each round measures everybody in turn, and figures are the medians of the rounds. What painting and playing alone take of the X server and
+pixelflux takes part where `loadtest peers --setup` has installed it. Of a page that scrolls it says how near the pictures are to what was painted
+(PSNR). Each round measures everybody in turn, and figures are the medians of the rounds. What painting and playing alone take of the X server and
 of PulseAudio is left out of each.
 """
 

@@ -29,6 +29,7 @@ use crate::crosspoint::{Crosspoint, write_wrapper};
 use crate::limit::Limit;
 use crate::machine::Machine;
 use crate::page::{Account, Page, Scripts, Sightings};
+use crate::progress::Progress;
 use crate::publish::{Sent, publish};
 use crate::report::note;
 use crate::scratch;
@@ -66,8 +67,10 @@ async fn measure(options: &CameraLatency) -> Result<Report> {
     live?;
 
     note("sending");
+    let progress = Progress::over("sending", options.seconds + WARM_UP_SECONDS);
     let before = Usage::of(&crosspoint, &chromium, clock);
     let sent = send(&crosspoint, clip, options, clock).await?;
+    drop(progress);
     let last = u32::try_from(sent.len()).context("counting frames")? - 1;
     let all_seen = |account: &Account| watched(options, account).iter().all(|view| view.newest() == Some(last));
     // The last frame may be one that is never seen.

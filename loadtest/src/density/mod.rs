@@ -26,6 +26,7 @@ use crate::cli::Density;
 use crate::clip::Clip;
 use crate::machine::{Busy, Machine};
 use crate::process::Process;
+use crate::progress::Progress;
 use crate::report::note;
 use crate::scratch;
 use crate::wait::until;
@@ -75,6 +76,7 @@ async fn step(count: u32, options: &Density, clip: &Path) -> Result<Step> {
         running.push(sandbox);
     }
     let busy = Busy::look();
+    let _progress = Progress::over("sandboxes at work", options.seconds + WARM_UP_SECONDS);
     fs::write(&start, "")?;
     let deadline = Instant::now() + Duration::from_secs((options.seconds + WARM_UP_SECONDS).into()) + SLACK;
     let mut accounts = Vec::new();

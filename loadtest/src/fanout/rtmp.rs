@@ -18,6 +18,7 @@ use super::viewer::Audience;
 use crate::cli::Fanout;
 use crate::display::Display;
 use crate::process::Process;
+use crate::progress::Progress;
 use crate::scratch;
 use crate::view::crowd::Pace;
 use crate::wait::until;
@@ -195,7 +196,9 @@ async fn window(measured: &Measured<'_>, audience: &Audience, viewers: u32, opti
     })
     .await?;
     let (cpu_ms, frames, bytes) = (measured.cpu_ms()?, audience.frames(), audience.bytes());
+    let progress = Progress::over("watching", options.seconds);
     sleep(Duration::from_secs(options.seconds.into())).await;
+    drop(progress);
     let cpu_ms = measured.cpu_ms()? - cpu_ms;
     let (frames, bytes) = ((audience.frames() - frames) as f64, (audience.bytes() - bytes) as f64);
     let each = frames / f64::from(viewers);

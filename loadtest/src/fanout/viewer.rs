@@ -132,7 +132,14 @@ pub(crate) async fn watch(mut stream: TcpStream, count: &Count, content: Option<
     loop {
         let read = stream.read(&mut buffer).await?;
         ensure!(read > 0, "closed");
-        count.watch.borrow_mut().take(&buffer[..read], Instant::now(), content)?;
+        let answers = {
+            let mut watch = count.watch.borrow_mut();
+            watch.take(&buffer[..read], Instant::now(), content)?;
+            std::mem::take(&mut watch.answers)
+        };
+        if !answers.is_empty() {
+            stream.write_all(&answers).await?;
+        }
         pace.rest().await;
     }
 }

@@ -29,6 +29,7 @@ use crate::display::Display;
 use crate::limit::Limit;
 use crate::machine::Machine;
 use crate::page::{Page, Scripts};
+use crate::progress::Progress;
 use crate::publish::Sent;
 use crate::report::note;
 use crate::scratch;
@@ -72,7 +73,9 @@ async fn measure(options: &Glass) -> Result<Report> {
     page.account().buffers.clear();
     let counted = Counters::ask(&crosspoint.endpoint).await?;
     let before = Usage::of(&crosspoint, &chromium, clock);
+    let progress = Progress::over("drawing", options.seconds + WARM_UP_SECONDS);
     let drawn = draw(painter, options, clock).await?;
+    drop(progress);
     let last = u32::try_from(drawn.len()).context("counting pictures")? - 1;
     // The last picture may be one that is never seen.
     let _ = page.wait("the last picture", LAST_PICTURE, |account| account.video.newest() == Some(last)).await;

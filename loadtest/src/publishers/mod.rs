@@ -21,6 +21,7 @@ use crate::fanout::viewer::locally;
 use crate::limit::Limit;
 use crate::machine::Machine;
 use crate::process::own_cpu_ms;
+use crate::progress::Progress;
 use crate::publish::publish;
 use crate::reader::Reader;
 use crate::report::{note, number, write_row};
@@ -61,12 +62,14 @@ async fn measure(options: &Publish) -> Result<Report> {
         }
     }
     ensure!(!tasks.is_empty(), "there is nobody to publish");
+    let progress = Progress::over("sending", options.seconds);
     let mut publishers = Vec::new();
     for (kind, task) in tasks {
         let figures = task.await.context("a publisher")?;
         let trouble = figures.as_ref().err().map(|error| format!("{error:#}"));
         publishers.push(Publisher { kind, figures: figures.ok(), trouble });
     }
+    drop(progress);
     let generator_percent = (own_cpu_ms() - own_ms) / 10.0 / start.elapsed().as_secs_f64();
     let all = || publishers.iter().filter_map(|publisher| publisher.figures);
     let limits = [

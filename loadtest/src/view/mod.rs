@@ -27,6 +27,7 @@ use crate::fanout::viewer::locally;
 use crate::impair::Impairment;
 use crate::machine::Machine;
 use crate::process::own_cpu_ms;
+use crate::progress::Progress;
 use crate::report::note;
 
 /// Measures, prints the report, and says whether the limits held.
@@ -50,7 +51,9 @@ async fn measure(options: &View) -> Result<Report> {
     sleep(Duration::from_secs(WARM_UP_SECONDS.into())).await;
     note("watching");
     let (relay_ms, own_ms, start) = (stage.relay.process().threads_cpu_ms()?, own_cpu_ms(), Instant::now());
+    let progress = Progress::over("watching", options.seconds);
     let sent = publishing.await??;
+    drop(progress);
     let seconds = start.elapsed().as_secs_f64();
     let percent = |ms: f64| ms / 10.0 / seconds;
     let (relay_percent, own_percent) = (percent(stage.relay.process().threads_cpu_ms()? - relay_ms), percent(own_cpu_ms() - own_ms));

@@ -26,6 +26,7 @@ use super::relay::{LOAD_CORE, RELAY_CORE, Relay, pin_ourselves};
 use super::rtmp::Screen;
 use crate::cli::FanoutRtc;
 use crate::machine::Machine;
+use crate::progress::Progress;
 use crate::report::note;
 
 /// Measures, prints the report, and says whether the limit held.
@@ -165,7 +166,9 @@ async fn window(measured: Measured<'_>, audience: &Audience, options: &FanoutRtc
     // Estimates settle, and what joining cost is over.
     sleep(SETTLE).await;
     let (cpu_ms, (packets, missing)) = (measured.cpu_ms()?, audience.counts());
+    let progress = Progress::over("watching", options.seconds);
     sleep(Duration::from_secs(options.seconds.into())).await;
+    drop(progress);
     let (packets_now, missing_now) = audience.counts();
     Ok(Window {
         cpu_ms: measured.cpu_ms()? - cpu_ms,
