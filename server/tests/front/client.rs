@@ -118,6 +118,16 @@ impl WebSocket {
         self.0.get_mut().write_all(bytes).unwrap();
     }
 
+    /// The next frame that is no media: a stream's first pictures may come before anything else is said.
+    pub(crate) fn read_past_media(&mut self) -> Frame {
+        loop {
+            match self.read() {
+                Frame::Binary(_) => {}
+                other @ (Frame::Close(_) | Frame::End | Frame::Ping | Frame::Pong(_) | Frame::Text(_)) => return other,
+            }
+        }
+    }
+
     pub(crate) fn read(&mut self) -> Frame {
         let mut head = [0; 2];
         if self.0.read_exact(&mut head).is_err() {

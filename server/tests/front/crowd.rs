@@ -146,7 +146,7 @@ fn limits_are_kept_and_told() {
     refused(&format!("{FEED}/socket"), "--max-viewers");
     refused("/stream/socket/live", "--max-viewers");
     viewer.send(&frame(0x88, &1000_u16.to_be_bytes()));
-    assert_eq!(viewer.read(), Frame::Close(1000));
+    assert_eq!(viewer.read_past_media(), Frame::Close(1000));
 
     let mut publisher = WebSocket::open(address, VIDEO, b"").unwrap();
     assert!(matches!(publisher.read(), Frame::Text(_)));

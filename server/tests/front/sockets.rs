@@ -75,7 +75,7 @@ fn viewers_are_counted_and_told_of_the_end() {
         drop(two);
         viewers(1);
         post(address, "/stream/stop", r#"{"id":"live"}"#);
-        assert_eq!(one.read(), Frame::Close(4410));
+        assert_eq!(one.read_past_media(), Frame::Close(4410));
     });
 }
 
