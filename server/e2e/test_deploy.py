@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import kubernetes_validate
+import media
 import pytest
 import wait
 import yaml
@@ -16,6 +17,9 @@ from runtime import any_runtime
 DEPLOY = REPOSITORY / "deploy"
 # The schemas that the manifests are held against; each newer cluster takes them, too.
 KUBERNETES = "1.34"
+# FFmpeg's names of decoders, where ours of the codec is another.
+DECODERS = {"av1": "libdav1d", "dts": "dca", "flv1": "flv", "mpeg1": "mpeg1video", "mpeg2": "mpeg2video", "raw": "rawvideo"}
+DECODERS |= {"pcm": "pcm_s16le", "pcm24": "pcm_s24le", "pcm-alaw": "pcm_alaw", "pcm-float": "pcm_f32le", "pcm-u8": "pcm_u8"}
 # Of 10, by systemd's own account: less is better.
 MOST_EXPOSED = 2.0
 
@@ -130,3 +134,11 @@ def test_health_says_what_the_router_is(crosspoint):
     health = lambda port: subprocess.run([DEPLOY / "container/health"], env={**os.environ, "CROSSPOINT_LISTEN": f":{port}"}).returncode
     assert health(crosspoint.port) == 0
     assert health(1) != 0
+
+
+def test_slim_ffmpeg_decodes_what_the_matrix_sends():
+    lists = re.findall(r"^decoders=(?:\$decoders,)?(.*)$", (DEPLOY / "container/ffmpeg").read_text(), re.MULTILINE)
+    decoders = set(",".join(lists).split(","))
+    sent = {name.removesuffix("-interlaced").removesuffix("-b-frames") for name in (*media.VIDEO, *media.AUDIO)}
+    missing = {name for name in sent if DECODERS.get(name, name) not in decoders}
+    assert not missing
