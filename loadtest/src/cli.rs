@@ -141,6 +141,9 @@ pub(crate) struct Soak {
     /// Who watches.
     #[command(flatten)]
     pub(crate) crowd: CrowdOptions,
+    /// Draw its memory over the time into this file, as SVG.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) plot: Option<PathBuf>,
     /// Print the report, with a sample of each second, as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -173,6 +176,9 @@ pub(crate) struct View {
     /// Turn a bit over in some of them.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = parse_percent, help_heading = "A bad link")]
     pub(crate) corrupt_percent: f64,
+    /// Draw how old pictures were at WebSocket viewers into this file, as SVG.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) plot: Option<PathBuf>,
     /// Print the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,

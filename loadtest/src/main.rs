@@ -24,7 +24,7 @@
 //! | [`page`], [`sight`] | a page that looks at numbered pictures, and which it saw |
 //! | [`watch`] | what a viewer of a transport stream got, checked byte by byte |
 //! | [`impair`] | a bad link, to hold a viewer's account against |
-//! | [`limit`], [`machine`], [`progress`], [`report`] | what a figure is held against, what it was measured on, and how it goes out |
+//! | [`limit`], [`machine`], [`plot`], [`progress`], [`report`] | what a figure is held against, what it was measured on, and how it goes out |
 //!
 //! Exit code: 0 when the given limits held, 1 when one was broken, 2 when nothing could be measured.
 #![forbid(unsafe_code)]
@@ -49,6 +49,7 @@ mod limit;
 mod machine;
 mod page;
 mod peers;
+mod plot;
 mod process;
 mod progress;
 mod publish;

@@ -61,6 +61,10 @@ async fn measure(options: &Soak) -> Result<Report> {
     }
     publishing.abort();
     drop(progress);
+    if let Some(path) = &options.plot {
+        let points: Vec<(f64, f64)> = samples.iter().map(|sample| (sample.seconds, sample.private_mib)).collect();
+        crate::plot::time_line(path, "Memory of the router's own", "MiB", &points)?;
+    }
     let accounts = crowd.accounts(None);
     let (mib_per_hour, new_descriptors) = (slope_mib_per_hour(&samples), new_descriptors(&samples));
     let limits = [

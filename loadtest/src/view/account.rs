@@ -59,6 +59,8 @@ pub(crate) struct Account {
     pub(crate) pictures_percent: Option<f64>,
     /// From when a frame was due at the publisher to when its first packet came. One that never came is as old as the end.
     pub(crate) age_ms: Option<Summary>,
+    #[serde(skip)]
+    pub(crate) ages_ms: Vec<f64>,
     /// From one picture to the next.
     pub(crate) gap_ms: Option<Summary>,
     /// Jumps of counters and times.
@@ -92,6 +94,7 @@ impl Account {
         let follows = published.filter(|_| behaviour == Behaviour::Steady);
         let ages: Vec<Ages> = follows.into_iter().flat_map(|published| all.iter().map(|got| published.ages(&got.pictures))).collect();
         let (seen, expected) = (ages.iter().map(|ages| ages.seen).sum(), ages.iter().map(|ages| ages.ages_ms.len()).sum());
+        let ages_ms: Vec<f64> = ages.into_iter().flat_map(|ages| ages.ages_ms).collect();
         Self {
             kind,
             behaviour,
@@ -99,7 +102,8 @@ impl Account {
             join_ms: all.iter().filter_map(|got| got.join_ms).collect::<Distribution>().summary(),
             pictures: all.iter().map(|got| got.pictures.len()).sum(),
             pictures_percent: follows.map(|_| percent(seen, expected)),
-            age_ms: ages.into_iter().flat_map(|ages| ages.ages_ms).collect::<Distribution>().summary(),
+            age_ms: ages_ms.iter().copied().collect::<Distribution>().summary(),
+            ages_ms,
             gap_ms: all.iter().flat_map(|got| gaps_ms(&got.pictures)).collect::<Distribution>().summary(),
             breaks: sum(|got| got.breaks),
             corrupt_percent: share(corrupt, messages),

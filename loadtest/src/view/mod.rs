@@ -61,6 +61,10 @@ async fn measure(options: &View) -> Result<Report> {
     sleep(SETTLE + options.link().delay).await;
     stage.relay.check()?;
     let accounts = crowd.accounts(Some(&Published { due: &sent, places: &stage.places, end: Instant::now() }));
+    if let Some(path) = &options.plot {
+        let ages: Vec<f64> = accounts.iter().flat_map(|account| account.ages_ms.iter().copied()).collect();
+        crate::plot::histogram(path, "How old pictures were at WebSocket viewers", "ms", &ages)?;
+    }
     Ok(Report::new(machine, options, accounts, crowd.done(), [relay_percent, own_percent]))
 }
 
