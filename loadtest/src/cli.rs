@@ -720,6 +720,15 @@ mod tests {
     }
 
     #[test]
+    fn viewers_behave_as_they_were_told_and_the_rest_reads_steadily() {
+        let cli = Cli::try_parse_from(["loadtest", "view", "--stall", "20", "--slow", "10", "--leave", "30", "--websocket", "10"]).unwrap();
+        let Command::View(View { crowd, .. }) = cli.command else { panic!("view was asked for") };
+        let count = |behaviour| (0..10).filter(|&nth| crowd.behaviour(nth, 10) == behaviour).count();
+        assert_eq!([Behaviour::Stall, Behaviour::Slow, Behaviour::Leave, Behaviour::Steady].map(count), [2, 1, 3, 4]);
+        assert!(crowd.needs_display());
+    }
+
+    #[test]
     fn what_cannot_be_measured_is_refused() {
         let bad =
             [["--format", "160x90@30"], ["--format", "641x361@30"], ["--seconds", "0"], ["--jitter-ms", "-1"], ["--jitter-ms", "NaN"]];

@@ -178,5 +178,8 @@ mod tests {
         assert_eq!(new_descriptors(&leak), Some(2.0));
         let coming_and_going = samples(400, |seconds| (10.0, 20 + seconds as usize % 7));
         assert_eq!(new_descriptors(&coming_and_going), Some(0.0));
+        let ever_higher =
+            samples(400, |seconds| (10.0, if (seconds as usize).is_multiple_of(10) { 20 + seconds as usize / 100 } else { 20 }));
+        assert_eq!(new_descriptors(&ever_higher), Some(2.0));
     }
 }
