@@ -62,7 +62,7 @@ Examples:
 
 pub(super) const INGEST: &str = "\
 A 720p30 clip of H.264 in MPEG-TS is sent in real time: to Crosspoint over WebSocket, whose camera is read frame by frame at 30 Hz, as Chromium
-reads it; to ffmpeg over TCP, which decodes it and throws it away, or writes it as Y4M; to pixelflux's virtual camera as H.264. The processor
+reads it; to ffmpeg over TCP, which decodes it and throws it away, or writes it as Y4M. The processor
 time (user and system) of all threads counts, from a second after the start on.
 
 Examples:

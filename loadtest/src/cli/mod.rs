@@ -164,7 +164,7 @@ pub(crate) struct Ingest {
     /// How often each has its turn.
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub(crate) rounds: u32,
-    /// Measure ffmpeg in the same run, and pixelflux's virtual camera.
+    /// Measure ffmpeg in the same run.
     #[arg(long)]
     pub(crate) peers: bool,
     /// Where the peers are that come from npm and PyPI.
