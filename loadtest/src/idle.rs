@@ -26,7 +26,7 @@ use crate::report::{number, write_row};
 pub(crate) async fn run(options: &Idle) -> Result<bool> {
     let machine = Machine::look("/bin/true".as_ref());
     let format = VideoFormat::new(1_280, 720, 30).context("a format")?;
-    let ours = Crosspoint::start(&options.crosspoint, format, false).await?;
+    let ours = Crosspoint::start(&options.common.crosspoint, format, false).await?;
     sleep(REST).await;
     let ours = Row::new("crosspoint", Memory::of(ours.process().context("a router of our own")?));
     let limit = Limit::most("--max-private-mib", options.max_private_mib, ours.private_mib[0]);
@@ -38,7 +38,7 @@ pub(crate) async fn run(options: &Idle) -> Result<bool> {
         rows.push(Row::new("npm node-media-server", node_media_server(&options.peers_folder).await));
     }
     let report = Report { machine, rows, limits: limit.into_iter().collect() };
-    crate::report::print(&report, options.json)?;
+    crate::report::print(&report, options.common.json)?;
     Ok(report.limits.iter().all(|limit| limit.held))
 }
 

@@ -43,7 +43,7 @@ use crate::scratch;
 /// When the router cannot be measured.
 pub(crate) async fn run(options: &Ingest) -> Result<bool> {
     let report = measure(options).await?;
-    crate::report::print(&report, options.json)?;
+    crate::report::print(&report, options.common.json)?;
     Ok(report.limits.iter().all(|limit| limit.held))
 }
 
@@ -94,7 +94,7 @@ async fn measure(options: &Ingest) -> Result<Report> {
 }
 
 async fn ours(options: &Ingest, format: VideoFormat, clip: Clip) -> Result<f64> {
-    let mut crosspoint = Crosspoint::start(&options.crosspoint, format, false).await?;
+    let mut crosspoint = Crosspoint::start(&options.common.crosspoint, format, false).await?;
     let video = json!({"video": {"type": "socket", "format": "mpegts", "width": 1280, "height": 720, "frame_rate": FRAME_RATE}});
     crosspoint.endpoint.post("/input/devices/virtual/configure", Some(&video)).await?;
     let (sender, _receiver) = crosspoint.endpoint.open("/input/devices/virtual/socket/video").await?;

@@ -25,7 +25,7 @@ use crate::view::stage::Stage;
 /// When something that is needed cannot be started, or ends.
 pub(crate) async fn run(options: &Soak) -> Result<bool> {
     let report = locally(measure(options)).await?;
-    crate::report::print(&report, options.json)?;
+    crate::report::print(&report, options.common.json)?;
     Ok(report.held())
 }
 
@@ -41,7 +41,7 @@ struct Sample {
 async fn measure(options: &Soak) -> Result<Report> {
     let machine = Machine::look("/bin/true".as_ref());
     note("encoding the frames");
-    let mut stage = Stage::start(&options.crosspoint, CLIP_SECONDS, options.crowd.needs_display()).await?;
+    let mut stage = Stage::start(&options.common.crosspoint, CLIP_SECONDS, options.crowd.needs_display()).await?;
     let mut publishing = stage.publish();
     let crowd = Crowd::join(&stage, &options.crowd, Impairment::default()).await?;
     sleep(SETTLE).await;

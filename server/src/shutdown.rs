@@ -22,7 +22,7 @@ pub struct Ending {
 pub struct Shutdown {
     requested: watch::Receiver<bool>,
     /// Never sent on: the channel closes when the last task has dropped its clone. Nothing when all were gone already.
-    _here: Option<mpsc::Sender<Infallible>>,
+    here: Option<mpsc::Sender<Infallible>>,
 }
 
 /// The asked side of one who is asked nothing and not waited for, but hands out what others are asked by.
@@ -38,7 +38,7 @@ impl Ending {
     pub fn new() -> Self {
         let (request, requested) = watch::channel(false);
         let (here, all_gone) = mpsc::channel(1);
-        Self { request, shutdown: Shutdown { requested, _here: Some(here) }, all_gone }
+        Self { request, shutdown: Shutdown { requested, here: Some(here) }, all_gone }
     }
 
     /// A handle for a task that is to be asked and waited for.
@@ -50,7 +50,7 @@ impl Ending {
     /// A handle that nobody waits for.
     #[must_use]
     pub fn weak(&self) -> WeakShutdown {
-        let here = self.shutdown._here.as_ref().expect("ours is there for as long as we are");
+        let here = self.shutdown.here.as_ref().expect("ours is there for as long as we are");
         WeakShutdown { requested: self.shutdown.requested.clone(), here: here.downgrade() }
     }
 
@@ -97,7 +97,7 @@ impl WeakShutdown {
     /// A handle for a task that is to be asked and waited for.
     #[must_use]
     pub fn upgrade(&self) -> Shutdown {
-        Shutdown { requested: self.requested.clone(), _here: self.here.upgrade() }
+        Shutdown { requested: self.requested.clone(), here: self.here.upgrade() }
     }
 }
 

@@ -42,7 +42,7 @@ use crate::usage::{Cpu, Usage};
 /// When something that is needed cannot be started, or ends.
 pub(crate) async fn run(options: &CameraLatency) -> Result<bool> {
     let report = measure(options).await?;
-    crate::report::print(&report, options.json)?;
+    crate::report::print(&report, options.common.json)?;
     Ok(report.held())
 }
 
@@ -54,7 +54,7 @@ async fn measure(options: &CameraLatency) -> Result<Report> {
     let clock = Clock::start();
     let mut crosspoint = match &options.url {
         Some(url) => Crosspoint::running(url)?,
-        None => Crosspoint::start(&options.crosspoint, options.format, options.microphone).await?,
+        None => Crosspoint::start(&options.common.crosspoint, options.format, options.microphone).await?,
     };
     let camera = configure(&crosspoint, options).await?;
     let reads = camera.as_deref().and_then(|camera| ReadWatch::start(camera, clock).ok());
@@ -169,7 +169,7 @@ fn open_page(options: &CameraLatency, page: &Page, camera: Option<&Path>) -> Res
     let wrapper = camera
         .map(|camera| {
             let wrapper = folder.path().join("wrapper");
-            write_wrapper(&options.crosspoint, camera, &wrapper).map(|()| wrapper)
+            write_wrapper(&options.common.crosspoint, camera, &wrapper).map(|()| wrapper)
         })
         .transpose()?;
     Chromium::start(&options.chromium, folder, wrapper.as_deref(), &page.url(&wanted(options)))

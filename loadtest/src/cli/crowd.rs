@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{parse_millis, parse_percent};
+use super::{Common, parse_millis, parse_percent};
 use crate::view::account::Behaviour;
 
 /// Who watches.
@@ -52,9 +52,9 @@ impl CrowdOptions {
 /// What `publish` runs with.
 #[derive(Args, Debug)]
 pub(crate) struct Publish {
-    /// The router's binary.
-    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
-    pub(crate) crosspoint: PathBuf,
+    /// Those of all.
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// How many by WebSocket.
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=64))]
     pub(crate) websocket: u32,
@@ -67,9 +67,6 @@ pub(crate) struct Publish {
     /// How long to send.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=600))]
     pub(crate) seconds: u32,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// The least share of what is sent that comes to the camera, of every publisher.
     #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
     pub(crate) min_shown_percent: Option<f64>,
@@ -81,9 +78,9 @@ pub(crate) struct Publish {
 /// What `soak` runs with.
 #[derive(Args, Debug)]
 pub(crate) struct Soak {
-    /// The router's binary.
-    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
-    pub(crate) crosspoint: PathBuf,
+    /// Those of all.
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// How long to look.
     #[arg(long, value_name = "MINUTES", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=240))]
     pub(crate) minutes: u32,
@@ -93,9 +90,6 @@ pub(crate) struct Soak {
     /// Draw its memory over the time into this file, as SVG.
     #[arg(long, value_name = "PATH")]
     pub(crate) plot: Option<PathBuf>,
-    /// Print the report, with a sample of each second, as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// The most memory that it may grow by in an hour, by its second half.
     #[arg(long, value_name = "MIB", help_heading = "Limits")]
     pub(crate) max_mib_per_hour: Option<f64>,
@@ -107,9 +101,9 @@ pub(crate) struct Soak {
 /// What `view` runs with.
 #[derive(Args, Debug)]
 pub(crate) struct View {
-    /// The router's binary.
-    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
-    pub(crate) crosspoint: PathBuf,
+    /// Those of all.
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// How long to look.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=600))]
     pub(crate) seconds: u32,
@@ -128,9 +122,6 @@ pub(crate) struct View {
     /// Draw how old pictures were at WebSocket viewers into this file, as SVG.
     #[arg(long, value_name = "PATH")]
     pub(crate) plot: Option<PathBuf>,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// The least share of what is published that WebSocket viewers get who read steadily.
     #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
     pub(crate) min_pictures_percent: Option<f64>,

@@ -62,12 +62,23 @@ pub(crate) enum Command {
     View(View),
 }
 
-/// What `density` runs with.
+/// What every measurement runs with.
 #[derive(Args, Debug)]
-pub(crate) struct Density {
+pub(crate) struct Common {
     /// The router's binary.
     #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
     pub(crate) crosspoint: PathBuf,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `density` runs with.
+#[derive(Args, Debug)]
+pub(crate) struct Density {
+    /// Those of all.
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// How many sandboxes at most; 1, 2, 4 and so on are measured on the way, up to the first that breaks.
     #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=200))]
     pub(crate) sandboxes: u32,
@@ -86,9 +97,6 @@ pub(crate) struct Density {
     /// Let all share this machine's network, where namespaces cannot be made.
     #[arg(long)]
     pub(crate) no_namespaces: bool,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// The most that a sandbox may take of a processor on average, in percent.
     #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
     pub(crate) max_cpu_percent: Option<f64>,
@@ -100,9 +108,9 @@ pub(crate) struct Density {
 /// What `peers` runs with.
 #[derive(Args, Debug)]
 pub(crate) struct Peers {
-    /// The router's binary.
-    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
-    pub(crate) crosspoint: PathBuf,
+    /// Those of all.
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// The browser.
     #[arg(long, value_name = "PATH", default_value = "/usr/bin/chromium")]
     pub(crate) chromium: PathBuf,
@@ -127,9 +135,6 @@ pub(crate) struct Peers {
     /// Give who relays the first processor for itself, and the load the second.
     #[arg(long)]
     pub(crate) pin: bool,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// Hold our medians against the aims.
     #[arg(long, help_heading = "Limits")]
     pub(crate) hold_aims: bool,
@@ -155,9 +160,9 @@ pub(crate) enum Group {
 /// What `ingest` runs with.
 #[derive(Args, Debug)]
 pub(crate) struct Ingest {
-    /// The router's binary.
-    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
-    pub(crate) crosspoint: PathBuf,
+    /// Those of all.
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// How long to look.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=300))]
     pub(crate) seconds: u32,
@@ -167,12 +172,6 @@ pub(crate) struct Ingest {
     /// Measure ffmpeg in the same run.
     #[arg(long)]
     pub(crate) peers: bool,
-    /// Where the peers are that come from npm and PyPI.
-    #[arg(long, value_name = "PATH", default_value = "loadtest/peers")]
-    pub(crate) peers_folder: PathBuf,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// The most that the router may take of a processor, in percent.
     #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
     pub(crate) max_percent: Option<f64>,
@@ -181,18 +180,15 @@ pub(crate) struct Ingest {
 /// What `idle` runs with.
 #[derive(Args, Debug)]
 pub(crate) struct Idle {
-    /// The router's binary.
-    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
-    pub(crate) crosspoint: PathBuf,
+    /// Those of all.
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// Measure nginx, Janus and npm's relays in the same run.
     #[arg(long)]
     pub(crate) peers: bool,
     /// Where the peers are that come from npm and PyPI.
     #[arg(long, value_name = "PATH", default_value = "loadtest/peers")]
     pub(crate) peers_folder: PathBuf,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// The most memory of the router's own, in MiB.
     #[arg(long, value_name = "MIB", help_heading = "Limits")]
     pub(crate) max_private_mib: Option<f64>,
@@ -221,9 +217,9 @@ pub(crate) struct Sandbox {
 /// What `glass` runs with.
 #[derive(Args, Debug)]
 pub(crate) struct Glass {
-    /// The router's binary.
-    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
-    pub(crate) crosspoint: PathBuf,
+    /// Those of all.
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// The browser.
     #[arg(long, value_name = "PATH", default_value = "/usr/bin/chromium")]
     pub(crate) chromium: PathBuf,
@@ -236,9 +232,6 @@ pub(crate) struct Glass {
     /// Let the page hear the loudspeaker too: needs PulseAudio. A browser holds pictures back for the sound that belongs to them.
     #[arg(long)]
     pub(crate) sound: bool,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// The most for the median of drawn to shown.
     #[arg(long, value_name = "MS", help_heading = "Limits")]
     pub(crate) max_p50_ms: Option<f64>,
@@ -250,9 +243,9 @@ pub(crate) struct Glass {
 /// What `fanout-rtc` runs with.
 #[derive(Args, Debug)]
 pub(crate) struct FanoutRtc {
-    /// The router's binary.
-    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
-    pub(crate) crosspoint: PathBuf,
+    /// Those of all.
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// The display to show, which has to move [default: one of our own that is all noise: needs Xvfb and ffplay].
     #[arg(long, value_name = "DISPLAY")]
     pub(crate) display: Option<String>,
@@ -271,9 +264,6 @@ pub(crate) struct FanoutRtc {
     /// Give the router the first processor for itself.
     #[arg(long)]
     pub(crate) pin: bool,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// The most for a packet, in microseconds.
     #[arg(long, value_name = "US", help_heading = "Limits")]
     pub(crate) max_us: Option<f64>,
@@ -282,9 +272,9 @@ pub(crate) struct FanoutRtc {
 /// What `fanout` runs with.
 #[derive(Args, Debug)]
 pub(crate) struct Fanout {
-    /// The router's binary.
-    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
-    pub(crate) crosspoint: PathBuf,
+    /// Those of all.
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// How many viewers.
     #[arg(long, value_name = "COUNT", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=2_000))]
     pub(crate) viewers: u32,
@@ -306,9 +296,6 @@ pub(crate) struct Fanout {
     /// Give the relay the first processor for itself, and the load the second.
     #[arg(long)]
     pub(crate) pin: bool,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// The most for a frame and viewer on the better of our runtimes, in microseconds.
     #[arg(long, value_name = "US", help_heading = "Limits")]
     pub(crate) max_us: Option<f64>,
@@ -320,9 +307,9 @@ pub(crate) struct Fanout {
 /// What `camera-latency` runs with.
 #[derive(Args, Debug)]
 pub(crate) struct CameraLatency {
-    /// The router's binary: what is started, and what writes the browser's wrapper.
-    #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
-    pub(crate) crosspoint: PathBuf,
+    /// Those of all.
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// Measure a router that runs on this machine instead of starting one; its video input is taken over for the run.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
@@ -353,9 +340,6 @@ pub(crate) struct CameraLatency {
     /// Write the times of every frame here, as CSV.
     #[arg(long, value_name = "PATH")]
     pub(crate) frames: Option<PathBuf>,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// The limits.
     #[command(flatten)]
     pub(crate) limits: CameraLatencyLimits,

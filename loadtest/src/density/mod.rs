@@ -37,7 +37,7 @@ use crate::wait::until;
 /// When something that is needed cannot be started.
 pub(crate) async fn run(options: &Density) -> Result<bool> {
     let report = measure(options).await?;
-    crate::report::print(&report, options.json)?;
+    crate::report::print(&report, options.common.json)?;
     Ok(report.held())
 }
 
@@ -103,7 +103,7 @@ impl Running {
             let into = ["unshare", "--net", "--mount"].iter().chain(user).chain(&["--", "sh", "-c", ENTER]);
             words.extend(into.map(Into::into));
         }
-        words.extend([std::env::current_exe()?.into(), "sandbox".into(), "--crosspoint".into(), options.crosspoint.clone().into()]);
+        words.extend([std::env::current_exe()?.into(), "sandbox".into(), "--crosspoint".into(), options.common.crosspoint.clone().into()]);
         words.extend(["--seconds".into(), options.seconds.to_string().into(), "--start".into(), start.into()]);
         if let Some(clip) = clip {
             words.extend(["--clip".into(), clip.into()]);

@@ -54,7 +54,7 @@ impl Relay {
                 let folder = scratch::folder(Path::new("/dev/shm"))?;
                 let mut camera = OsString::from("file:");
                 camera.push(folder.path().join("camera.y4m"));
-                let words = crosspoint(&options.crosspoint, io, folder.path(), ["--camera".into(), camera]);
+                let words = crosspoint(&options.common.crosspoint, io, folder.path(), ["--camera".into(), camera]);
                 Self::launch(kind, folder, words, core).await
             }
             Kind::Node(package) => Self::of_node(package, &options.peers_folder, core).await,

@@ -143,7 +143,7 @@ pub(super) async fn one(kind: Kind, options: &Fanout, screen: &Screen) -> Result
         Kind::Nginx => ("auto", LOAD_CORE, Some(Pushed::nginx(alone).await?)),
         Kind::NodeMediaServer => ("auto", LOAD_CORE, Some(Pushed::node_media_server(&options.peers_folder, alone).await?)),
     };
-    let mut relay = Relay::of_display(io, screen.name(), &options.crosspoint, options.pin.then_some(core)).await?;
+    let mut relay = Relay::of_display(io, screen.name(), &options.common.crosspoint, options.pin.then_some(core)).await?;
     let (mut start, place) = match &pushed {
         None => (json!({"mode": "internal"}), Place { address: relay.address().to_owned(), app: "live".into(), name: "fanout".into() }),
         Some(Pushed { port, .. }) => (

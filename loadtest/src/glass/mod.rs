@@ -43,7 +43,7 @@ use crate::usage::Usage;
 /// When something that is needed cannot be started, or ends.
 pub(crate) async fn run(options: &Glass) -> Result<bool> {
     let report = measure(options).await?;
-    crate::report::print(&report, options.json)?;
+    crate::report::print(&report, options.common.json)?;
     Ok(report.held())
 }
 
@@ -56,7 +56,7 @@ async fn measure(options: &Glass) -> Result<Report> {
     let page = Page::serve(SCRIPTS, clock).await?;
     let sound = if options.sound { Some(Sound::start(true).await?) } else { None };
     let address = sound.as_ref().map(Sound::address);
-    let mut crosspoint = Crosspoint::of_display(&options.crosspoint, display.name(), address, page.origin()).await?;
+    let mut crosspoint = Crosspoint::of_display(&options.common.crosspoint, display.name(), address, page.origin()).await?;
     let stream = json!({"mode": "webrtc", "id": STREAM, "framerate": format.frame_rate()});
     crosspoint.endpoint.post("/stream/start", Some(&stream)).await?;
     note("opening the page");

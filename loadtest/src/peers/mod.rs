@@ -34,7 +34,7 @@ pub(crate) async fn run(options: &Peers) -> Result<bool> {
         setup::all(&options.peers_folder)?;
     }
     let report = measure(options).await?;
-    crate::report::print(&report, options.json)?;
+    crate::report::print(&report, options.common.json)?;
     Ok(report.held())
 }
 
@@ -66,7 +66,8 @@ async fn ask(measurement: &Measurement, options: &Peers) -> Result<Value> {
     let log = folder.path().join("log");
     let mut words: Vec<OsString> = Vec::new();
     if measurement.is_script {
-        let binary = fs::canonicalize(&options.crosspoint).with_context(|| format!("finding {}", options.crosspoint.display()))?;
+        let binary =
+            fs::canonicalize(&options.common.crosspoint).with_context(|| format!("finding {}", options.common.crosspoint.display()))?;
         let mut name = OsString::from("CROSSPOINT_BIN=");
         name.push(binary);
         words.extend(["env".into(), name]);
@@ -75,7 +76,7 @@ async fn ask(measurement: &Measurement, options: &Peers) -> Result<Value> {
     }
     words.extend(measurement.words.iter().map(Into::into));
     if !measurement.is_script {
-        words.extend(["--crosspoint".into(), options.crosspoint.clone().into()]);
+        words.extend(["--crosspoint".into(), options.common.crosspoint.clone().into()]);
     }
     let mut process = Process::launch("a measurement", words, None, &log)?;
     let deadline = Instant::now() + BOUND;

@@ -31,7 +31,7 @@ pub(super) fn measurements(options: &Peers) -> Vec<Measurement> {
         ours(Group::Webrtc, &format!("fanout-rtc --peers {turns} --viewers {viewers}{pin}"), webrtc),
         ours(Group::Fanout, &format!("fanout --peers --rtmp {turns} --viewers {viewers} --peers-folder {folder}{pin}"), fanout),
         Measurement { is_script: true, ..ours(Group::Screen, &script, screen) },
-        ours(Group::Camera, &format!("ingest --peers {turns} --peers-folder {folder}"), ingest),
+        ours(Group::Camera, &format!("ingest --peers {turns}"), ingest),
         ours(Group::Camera, &format!("camera-latency --json --visible page --seconds {long}"), camera_latency),
         ours(Group::Glass, &format!("glass --json --seconds {long}"), glass),
         ours(Group::Memory, &format!("idle --peers --json --peers-folder {folder}"), idle),

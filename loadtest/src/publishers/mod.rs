@@ -33,7 +33,7 @@ use crate::sight::percent;
 /// When a router cannot be started.
 pub(crate) async fn run(options: &Publish) -> Result<bool> {
     let report = locally(measure(options)).await?;
-    crate::report::print(&report, options.json)?;
+    crate::report::print(&report, options.common.json)?;
     Ok(report.publishers.iter().all(|publisher| publisher.trouble.is_none()) && report.limits.iter().all(|limit| limit.held))
 }
 
@@ -57,7 +57,7 @@ async fn measure(options: &Publish) -> Result<Report> {
     let (own_ms, start) = (own_cpu_ms(), Instant::now());
     for (kind, count) in counts {
         for _ in 0..count {
-            let (clip, binary) = (clip.clone(), options.crosspoint.clone());
+            let (clip, binary) = (clip.clone(), options.common.crosspoint.clone());
             tasks.push((kind, tokio::task::spawn_local(async move { one(kind, clip, format, &binary).await })));
         }
     }

@@ -36,7 +36,7 @@ use crate::report::note;
 /// When something that is needed cannot be started, or ends.
 pub(crate) async fn run(options: &View) -> Result<bool> {
     let report = locally(measure(options)).await?;
-    crate::report::print(&report, options.json)?;
+    crate::report::print(&report, options.common.json)?;
     Ok(report.held())
 }
 
@@ -44,7 +44,7 @@ async fn measure(options: &View) -> Result<Report> {
     let machine = Machine::look("/bin/true".as_ref());
     note("encoding the frames");
     let seconds = options.seconds + WARM_UP_SECONDS;
-    let mut stage = Stage::start(&options.crosspoint, seconds, options.crowd.needs_display()).await?;
+    let mut stage = Stage::start(&options.common.crosspoint, seconds, options.crowd.needs_display()).await?;
     let publishing = stage.publish();
     note("viewers come in");
     let crowd = Crowd::join(&stage, &options.crowd, options.link()).await?;

@@ -35,7 +35,7 @@ use crate::report::note;
 /// When something that is needed cannot be started, or ends.
 pub(crate) async fn run(options: &FanoutRtc) -> Result<bool> {
     let report = measure(options).await?;
-    crate::report::print(&report, options.json)?;
+    crate::report::print(&report, options.common.json)?;
     Ok(report.held())
 }
 
@@ -97,7 +97,7 @@ async fn one(kind: Kind, options: &FanoutRtc, display: &str) -> Result<Cost> {
         Kind::Crosspoint { .. } => (RELAY_CORE, None),
         Kind::Janus => (LOAD_CORE, Some(Janus::start(options.pin.then_some(RELAY_CORE)).await?)),
     };
-    let mut server = Relay::of_display("auto", display, &options.crosspoint, options.pin.then_some(core)).await?;
+    let mut server = Relay::of_display("auto", display, &options.common.crosspoint, options.pin.then_some(core)).await?;
     server.endpoint().post("/stream/start", Some(&json!({"mode": "webrtc", "id": STREAM, "framerate": 30}))).await?;
     let mut feeder = Audience::default();
     if let Some(janus) = &janus {
