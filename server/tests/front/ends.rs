@@ -21,16 +21,16 @@ fn pinged(socket: &mut WebSocket) {
     }
 }
 
-/// How many pings come before it is hung up on.
+/// How many pings come before it is hung up on; of those that never end, some.
 fn pings_left(socket: &mut WebSocket) -> u32 {
-    let mut pings = 0;
-    loop {
+    for pings in 0..10 {
         match socket.read() {
-            Frame::Ping => pings += 1,
+            Frame::Ping => {}
             Frame::End => return pings,
             other @ (Frame::Binary(_) | Frame::Close(_) | Frame::Pong(_) | Frame::Text(_)) => panic!("{other:?} for a ping"),
         }
     }
+    10
 }
 
 #[test]

@@ -58,3 +58,24 @@ fn differ(plane: Plane<'_>, before: &[u8], first: usize, rows: &Range<usize>, co
         plane.data[row * plane.stride..][columns.clone()] != *old
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sample_of_any_plane_changes_its_block() {
+        const WIDTH: usize = 36;
+        const HEIGHT: usize = 34;
+        let before = vec![100; WIDTH * HEIGHT * 3 / 2];
+        for (plane, scale) in [(0, 1), (WIDTH * HEIGHT, 2), (WIDTH * HEIGHT * 5 / 4, 2)] {
+            for (x, y, block) in [(0, 0, 0), (15, 15, 0), (16, 0, 1), (35, 17, 5), (0, 33, 6), (35, 33, 8)] {
+                let mut after = before.clone();
+                after[plane + y / scale * (WIDTH / scale) + x / scale] += 1;
+                let picture = I420::packed(&after, WIDTH as u32, HEIGHT as u32).expect("sized");
+                let changed: Vec<_> = Before { bytes: &before, rows: 0..HEIGHT }.changed(picture).collect();
+                assert_eq!(changed, [block], "plane from {plane}, {x}, {y}");
+            }
+        }
+    }
+}
