@@ -154,6 +154,16 @@ def test_every_file_and_heading_that_is_linked_is_there():
                 assert anchor in slugs, f"{name} links to {link}"
 
 
+def test_every_file_of_the_code_that_is_named_is_there():
+    # What the worked example has a reader make.
+    made = {"router/src/wire/ogg.rs"}
+    texts = [*TUTORIALS, *((REPOSITORY / name).read_text() for name in ("SECURITY.md", "CHANGELOG.md"))]
+    named = {name for text in texts for name in re.findall(r"`((?:benches|deploy|ffi|loadtest|router|samples|server)/[\w./-]+)`", text)}
+    assert len(named) >= 10
+    rooms = [name for name in named - made if not (REPOSITORY / name).exists() and not (REPOSITORY / f"{name}.rs").exists()]
+    assert not rooms, rooms
+
+
 def test_error_texts_that_are_explained_are_said():
     """A text in the tables of what to do stands in the code that says it."""
     section = README.split("\n### When something is missing\n")[1].split("\n## ")[0].split("What else is seen")[1]
