@@ -4,6 +4,8 @@ import array
 import contextlib
 import itertools
 import math
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -181,6 +183,21 @@ def test_gap_is_silence_and_leaves_no_delay(crosspoint, sound, clips):
             wait.until(lambda: crosspoint.stats()["microphone_depth_ms"] < 80, "the old depth")
             after = crosspoint.stats()
     assert after["microphone_underruns"] > before["microphone_underruns"]
+
+
+@pytest.mark.parametrize("who", ["sound", "crosspoint"])
+def test_moment_of_standstill_is_heard_as_no_more_than_that(crosspoint, sound, clips, who):
+    """A container that was frozen or starved for a moment: either side may find the other far from where it was."""
+    pid = {"sound": sound.pid, "crosspoint": crosspoint.process.pid}[who]
+    crosspoint.configure(audio=SOCKET_AUDIO)
+    with crosspoint.publisher(AUDIO) as socket, meanwhile(send_live, socket, clips.tone(hertz=HERTZ, seconds=60)):
+        until_heard(sound)
+        for length in (0.3, 1.0):
+            os.kill(pid, signal.SIGSTOP)
+            threading.Event().wait(length)
+            os.kill(pid, signal.SIGCONT)
+            until_heard(sound)
+            wait.until(lambda: crosspoint.stats()["microphone_depth_ms"] < 150, "the old depth")
 
 
 def test_pause_is_silence_and_resume_is_back_at_the_target(crosspoint, sound, clips):

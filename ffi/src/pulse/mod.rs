@@ -39,6 +39,7 @@ mod record;
 mod request;
 mod signals;
 mod stream;
+mod timing;
 mod usage;
 
 #[cfg(test)]

@@ -120,17 +120,18 @@ impl Playback {
         self.stream.flush()
     }
 
-    /// How long from now until the next byte written is heard, once the server told it for the first time.
+    /// How long from now until what was written has been heard, once the server told it for the first time; 0 or less when it has been.
     #[must_use]
     pub fn latency(&self) -> Option<MediaTime> {
-        self.stream.latency()
+        self.stream.timing().until(self.stream.queued()?)
     }
 
     /// How far ahead of its clock the sink takes samples, by the server's last word and the time since: what a stream that is dry is
     /// late by. A sink that was asked for no haste takes up to 50 ms, and is still busy with them when haste is first asked for.
     #[must_use]
     pub fn sink_latency(&self) -> Option<MediaTime> {
-        self.stream.device_latency()
+        self.stream.update_timing();
+        self.stream.timing().device()
     }
 
     /// How often it ran dry.
@@ -177,7 +178,12 @@ impl<'a> Lent<'a> {
         // copy; no callback is wanted to free it.
         let code = unsafe { pa::pa_stream_write(self.stream.raw(), self.memory.cast_const().cast(), used, None, 0, pa::PA_SEEK_RELATIVE) };
         self.written = code >= 0;
-        if self.written { Ok(used) } else { Err(self.stream.refused(WRITING)) }
+        if self.written {
+            self.stream.timing().start();
+            Ok(used)
+        } else {
+            Err(self.stream.refused(WRITING))
+        }
     }
 }
 
@@ -197,11 +203,7 @@ fn duration_bytes(format: AudioFormat, duration: Duration) -> u32 {
 
 /// The stream stays on its sink (sound meant for the microphone must never come out of the speaker) and is as loud as it is written,
 /// whatever the server remembers of an earlier one. The sink takes as little at once as is asked for, however much there is room for.
-const FLAGS: pa::pa_stream_flags_t = pa::PA_STREAM_DONT_MOVE
-    | pa::PA_STREAM_EARLY_REQUESTS
-    | pa::PA_STREAM_INTERPOLATE_TIMING
-    | pa::PA_STREAM_NOT_MONOTONIC
-    | pa::PA_STREAM_START_UNMUTED;
+const FLAGS: pa::pa_stream_flags_t = pa::PA_STREAM_DONT_MOVE | pa::PA_STREAM_EARLY_REQUESTS | pa::PA_STREAM_START_UNMUTED;
 
 const CONNECTING: &str = "playing into a sink";
 const WRITING: &str = "writing sound";

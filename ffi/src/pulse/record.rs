@@ -86,7 +86,7 @@ impl Record {
     /// negative: a sink mixes ahead of its clock.
     #[must_use]
     pub fn latency(&self) -> Option<MediaTime> {
-        self.stream.latency()
+        self.stream.timing().until(-self.stream.queued()?).map(|until| -until)
     }
 }
 
@@ -141,11 +141,7 @@ static SILENCE: [u8; 3_840] = [0; 3_840];
 const MAX_FRAGMENTS: u32 = 50;
 
 /// The stream stays on its source and is as loud as that.
-const FLAGS: pa::pa_stream_flags_t = pa::PA_STREAM_ADJUST_LATENCY
-    | pa::PA_STREAM_DONT_MOVE
-    | pa::PA_STREAM_INTERPOLATE_TIMING
-    | pa::PA_STREAM_NOT_MONOTONIC
-    | pa::PA_STREAM_START_UNMUTED;
+const FLAGS: pa::pa_stream_flags_t = pa::PA_STREAM_ADJUST_LATENCY | pa::PA_STREAM_DONT_MOVE | pa::PA_STREAM_START_UNMUTED;
 
 const CONNECTING: &str = "recording a source";
 

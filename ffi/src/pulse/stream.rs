@@ -1,16 +1,16 @@
 //! What playing and recording have in common: the owner of a `pa_stream`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ffi::{CString, c_void};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use libpulse_sys as pa;
 
 use super::code::Code;
 use super::connection::Link;
 use super::signals::Signals;
+use super::timing::Timing;
 use crate::{AudioFormat, Error, MediaTime, Remedy, Result};
 
 /// The owner of a `pa_stream`; it keeps the context and the loop alive.
@@ -18,7 +18,6 @@ pub(super) struct Stream {
     raw: NonNull<pa::pa_stream>,
     marks: Box<Marks>,
     format: AudioFormat,
-    timing: RefCell<Timing>,
     link: Rc<Link>,
 }
 
@@ -28,12 +27,7 @@ struct Marks {
     signals: Rc<Signals>,
     corked: Cell<bool>,
     underflows: Cell<u64>,
-}
-
-/// When the server is asked next how far it is.
-struct Timing {
-    next: Instant,
-    interval: Duration,
+    timing: Timing,
 }
 
 impl Stream {
@@ -56,13 +50,15 @@ impl Stream {
             signals: Rc::clone(link.signals()),
             corked: Cell::new(false),
             underflows: Cell::new(0),
+            timing: Timing::new(),
         });
-        let timing = RefCell::new(Timing { next: Instant::now(), interval: FIRST_TIMING });
-        let stream = Self { raw, marks, format, timing, link: Rc::clone(link) };
+        let stream = Self { raw, marks, format, link: Rc::clone(link) };
         // SAFETY: our stream; the marks are boxed, so they do not move, and the drop of `Stream` takes the callback back before they go.
         unsafe { pa::pa_stream_set_state_callback(stream.raw(), Some(on_state), stream.userdata()) };
         // SAFETY: as above.
         unsafe { pa::pa_stream_set_underflow_callback(stream.raw(), Some(on_underflow), stream.userdata()) };
+        // SAFETY: as above.
+        unsafe { pa::pa_stream_set_latency_update_callback(stream.raw(), Some(on_timing), stream.userdata()) };
         Ok(stream)
     }
 
@@ -107,7 +103,7 @@ impl Stream {
         if self.marks.corked.replace(corked) == corked || !self.check()? {
             return Ok(());
         }
-        self.timing.borrow_mut().restart();
+        self.marks.timing.restart();
         // SAFETY: our stream, which is ready.
         let sent = unsafe { send_cork(self.raw(), corked) };
         if sent { Ok(()) } else { Err(self.refused("pausing sound")) }
@@ -122,7 +118,7 @@ impl Stream {
         if !self.check()? {
             return Ok(());
         }
-        self.timing.borrow_mut().restart();
+        self.marks.timing.restart();
         // SAFETY: our stream, which is ready; without a callback there is no userdata.
         let operation = unsafe { pa::pa_stream_flush(self.raw(), None, ptr::null_mut()) };
         // SAFETY: what the library just returned, used nowhere else.
@@ -130,57 +126,30 @@ impl Stream {
         if sent { Ok(()) } else { Err(self.refused("flushing sound")) }
     }
 
-    /// The library's latency, from the last timing it has and the time since; every call may order a newer one, so only who asks
-    /// steadily gets good answers.
-    pub(super) fn latency(&self) -> Option<MediaTime> {
-        if !self.is_ready() {
-            return None;
-        }
+    /// What was written (by us into a sink's queue, by a source into ours) and not read; nothing while the server has not told, or not
+    /// since a flush. Every call may order newer timing, so only who asks steadily gets good answers.
+    pub(super) fn queued(&self) -> Option<MediaTime> {
         self.update_timing();
-        let (mut latency_us, mut negative) = (0, 0);
-        // SAFETY: our stream, which is ready; two valid places to write to.
-        let code = unsafe { pa::pa_stream_get_latency(self.raw(), &mut latency_us, &mut negative) };
-        if code < 0 {
+        // SAFETY: our stream.
+        let info = unsafe { timing_info(self.raw()) }?;
+        if info.write_index_corrupt != 0 || info.read_index_corrupt != 0 {
             return None;
         }
-        let latency = MediaTime::from_micros(i64::try_from(latency_us).unwrap_or(i64::MAX));
-        Some(if negative == 0 { latency } else { -latency })
+        let frames = (info.write_index - info.read_index) / self.format.frame_bytes() as i64;
+        Some(MediaTime::from_ticks(frames, self.format.rate))
     }
 
-    /// What the device had taken ahead of its clock when the server told last, less the time since; nothing while it has not told.
-    pub(super) fn device_latency(&self) -> Option<MediaTime> {
-        if !self.is_ready() {
-            return None;
+    /// Orders newer timing where it is time for it.
+    pub(super) fn update_timing(&self) {
+        if self.is_ready() {
+            // SAFETY: our stream, which is ready.
+            unsafe { self.marks.timing.update(self.raw()) };
         }
-        self.update_timing();
-        // SAFETY: our stream, which is ready.
-        let info = unsafe { pa::pa_stream_get_timing_info(self.raw()) };
-        if info.is_null() {
-            return None;
-        }
-        // SAFETY: not null, so a place inside the stream, which the library writes only while it runs.
-        let info = unsafe { &*info };
-        // SAFETY: reads the time that it is lent.
-        let age_us = unsafe { pa::pa_timeval_age(&info.timestamp) };
-        Some(MediaTime::from_micros(i64::try_from(info.sink_usec.saturating_sub(age_us)).unwrap_or(i64::MAX)))
     }
 
-    /// The library's own periodic update (`PA_STREAM_AUTO_TIMING_UPDATE`) keeps a timer running for ever; this asks as often, but only
-    /// while somebody wants to know.
-    fn update_timing(&self) {
-        let mut timing = self.timing.borrow_mut();
-        let now = Instant::now();
-        if now < timing.next {
-            return;
-        }
-        if now > timing.next + LAST_TIMING {
-            // Nobody has asked for long: what the library estimates from is old.
-            timing.restart();
-        }
-        timing.next = now + timing.interval;
-        timing.interval = (timing.interval * 2).min(LAST_TIMING);
-        // SAFETY: our stream, which the caller found ready.
-        unsafe { send_timing_update(self.raw()) };
+    /// What the server told of its time.
+    pub(super) fn timing(&self) -> &Timing {
+        &self.marks.timing
     }
 
     fn state(&self) -> pa::pa_stream_state_t {
@@ -193,18 +162,14 @@ impl Stream {
     }
 }
 
-impl Timing {
-    fn restart(&mut self) {
-        *self = Self { next: Instant::now(), interval: FIRST_TIMING };
-    }
-}
-
 impl Drop for Stream {
     fn drop(&mut self) {
         // SAFETY: our stream; from here on its end is not a failure, and `marks` may go.
         unsafe { pa::pa_stream_set_state_callback(self.raw(), None, ptr::null_mut()) };
         // SAFETY: as above.
         unsafe { pa::pa_stream_set_underflow_callback(self.raw(), None, ptr::null_mut()) };
+        // SAFETY: as above.
+        unsafe { pa::pa_stream_set_latency_update_callback(self.raw(), None, ptr::null_mut()) };
         if pa::pa_stream_is_good(self.state()) {
             // SAFETY: our stream; an error means that the server is gone and the stream with it.
             unsafe { pa::pa_stream_disconnect(self.raw()) };
@@ -226,7 +191,7 @@ extern "C" fn on_state(stream: *mut pa::pa_stream, to: *mut c_void) {
                 unsafe { send_cork(stream, true) };
             }
             // SAFETY: as above.
-            unsafe { send_timing_update(stream) };
+            unsafe { marks.timing.update(stream) };
         } else if state == pa::PA_STREAM_FAILED {
             // SAFETY: as above; a stream that changes its state is still part of its context.
             let context = unsafe { pa::pa_stream_get_context(stream) };
@@ -240,7 +205,28 @@ extern "C" fn on_state(stream: *mut pa::pa_stream, to: *mut c_void) {
 extern "C" fn on_underflow(_: *mut pa::pa_stream, to: *mut c_void) {
     // SAFETY: as in `on_state`.
     let marks = unsafe { &*to.cast_const().cast::<Marks>() };
-    marks.signals.run(|| marks.underflows.set(marks.underflows.get() + 1));
+    marks.signals.run(|| {
+        marks.underflows.set(marks.underflows.get() + 1);
+        marks.timing.restart();
+    });
+}
+
+extern "C" fn on_timing(stream: *mut pa::pa_stream, to: *mut c_void) {
+    // SAFETY: as in `on_state`.
+    let marks = unsafe { &*to.cast_const().cast::<Marks>() };
+    // SAFETY: the library passes the live stream to its callbacks.
+    marks.signals.run(|| unsafe { timing_info(stream) }.into_iter().for_each(|info| marks.timing.note(info)));
+}
+
+/// What the library keeps of the server's last word and has corrected by what was written and read since; nothing before the first.
+///
+/// # Safety
+/// `stream` is alive, and the library does not run while the result is.
+unsafe fn timing_info<'a>(stream: *mut pa::pa_stream) -> Option<&'a pa::pa_timing_info> {
+    // SAFETY: the caller's duty.
+    let info = unsafe { pa::pa_stream_get_timing_info(stream) };
+    // SAFETY: null, or a place inside the stream, which the library writes only while it runs.
+    unsafe { info.as_ref() }
 }
 
 /// # Safety
@@ -250,15 +236,6 @@ unsafe fn send_cork(stream: *mut pa::pa_stream, corked: bool) -> bool {
     let operation = unsafe { pa::pa_stream_cork(stream, i32::from(corked), None, ptr::null_mut()) };
     // SAFETY: what the library just returned, used nowhere else.
     unsafe { forget(operation) }
-}
-
-/// # Safety
-/// `stream` is alive and ready.
-unsafe fn send_timing_update(stream: *mut pa::pa_stream) {
-    // SAFETY: the caller's duty; without a callback there is no userdata.
-    let operation = unsafe { pa::pa_stream_update_timing_info(stream, None, ptr::null_mut()) };
-    // SAFETY: what the library just returned, used nowhere else.
-    unsafe { forget(operation) };
 }
 
 /// Lets an operation go on by itself. Tells whether there is one.
@@ -279,9 +256,3 @@ fn ended(device: &str, why: &str) -> Error {
 }
 
 const MAKING: &str = "making a sound stream";
-
-/// The library asks after 10 ms first and then ever less often, since its estimate has settled by then.
-const FIRST_TIMING: Duration = Duration::from_millis(10);
-
-/// Two clocks of one machine drift apart by well under a millisecond in this time.
-const LAST_TIMING: Duration = Duration::from_millis(1_000);

@@ -185,6 +185,54 @@ fn corked_streams_stand_still_and_leave_the_thread_alone() {
     });
 }
 
+/// Who was kept from running for a moment, and for how long.
+#[derive(Clone, Copy, Debug)]
+enum Stall {
+    Ours(Duration),
+    Servers(Duration),
+}
+
+/// What a stream says to hold decides what is written to it: one that is dry and does not know it would be silent for ever.
+#[test]
+fn stream_knows_that_it_is_dry_after_a_stall_of_either_side() {
+    let Some(daemon) = Daemon::start(&ONE_SINK) else { return };
+    let mut connection = daemon.connect("test");
+    let mut playback = ready_playback(&mut connection);
+    let mut tone = Tone { frame: 0 };
+    let lengths = [30, 1_000, 400, 150, 850, 250].map(Duration::from_millis);
+    for stall in lengths.into_iter().flat_map(|length| [Stall::Ours(length), Stall::Servers(length)]) {
+        play_for(&mut connection, &mut playback, &mut tone, Duration::from_millis(300));
+        match stall {
+            Stall::Ours(length) => std::thread::sleep(length),
+            Stall::Servers(length) => {
+                daemon.pause();
+                play_for(&mut connection, &mut playback, &mut tone, length);
+                daemon.resume();
+            }
+        }
+        play_for(&mut connection, &mut playback, &mut tone, Duration::from_millis(100));
+        let deadline = soon();
+        let mut says = None;
+        while says.is_none_or(|latency| latency > MediaTime::ZERO) {
+            assert!(Instant::now() < deadline, "{stall:?}: nothing is written, and it says to hold {says:?}");
+            connection.iterate(Some(Duration::from_millis(10))).expect("the server is up");
+            says = playback.latency();
+        }
+    }
+}
+
+/// Keeps 60 ms on their way for so long.
+fn play_for(connection: &mut Connection, playback: &mut Playback, tone: &mut Tone, length: Duration) {
+    let end = Instant::now() + length;
+    while Instant::now() < end {
+        let held = playback.latency().unwrap_or_default();
+        if held < MediaTime::from_millis(60) {
+            playback.write_with(FORMAT.millis_bytes(10), |lent| tone.fill(lent)).expect("the server is up");
+        }
+        connection.iterate(Some(Duration::from_millis(2))).expect("the server is up");
+    }
+}
+
 /// Writes 10 ms every 10 ms as a live publisher does, one packet in ten marked, and measures until the mark is read back.
 #[test]
 fn live_packets_reach_the_microphone_within_the_target() {
