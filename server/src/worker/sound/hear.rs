@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crosspoint_ffi::pulse::{Connection, Record, SPEAKER_MONITOR};
 use crosspoint_ffi::{AudioFormat, Codec, MediaTime, Packet, Result};
+use crosspoint_router::broadcast::Freshness;
 use tokio::sync::mpsc;
 use tracing::debug;
 
@@ -30,6 +31,7 @@ struct Listener {
 
 struct Capture {
     record: Record,
+    freshness: Freshness,
     voices: Vec<Voice>,
     rest: Rest,
 }
@@ -98,7 +100,7 @@ impl Capture {
         debug!("speaker capture begins");
         let fragment = AudioFormat::STEREO_48K.millis_bytes(FRAGMENT_MS);
         let record = connection.record(SPEAKER_MONITOR, AudioFormat::STEREO_48K, fragment)?;
-        Ok(Self { record, voices: Vec::new(), rest: Rest::Playing })
+        Ok(Self { record, freshness: Freshness::new(), voices: Vec::new(), rest: Rest::Playing })
     }
 
     /// Has an encoder for each codec that is listened to, and no other.
@@ -145,19 +147,23 @@ impl Capture {
 
     /// Encodes what was recorded; says whether any of it can be heard.
     fn record(&mut self, epoch: Instant, now: Instant) -> Result<bool> {
-        let Self { record, voices, .. } = self;
-        // The age of the next byte; a monitor's may be negative, for its sink mixes ahead of its clock.
-        let mut captured = MediaTime::from(now.saturating_duration_since(epoch)) - record.latency().unwrap_or_default();
+        let Self { record, freshness, voices, .. } = self;
+        // Of the next byte; a monitor's may be negative, for its sink mixes ahead of its clock.
+        let told = record.latency();
+        let mut age = told.unwrap_or_default();
         let (mut failed, mut heard) = (None, false);
         record.read_with(|pcm, hole| {
             heard |= !hole && pcm.iter().any(|&byte| byte != 0);
-            for voice in &mut *voices {
-                if let Err(error) = voice.encode(pcm, captured, now) {
-                    failed = Some(error);
+            if told.is_none() || freshness.admits(age, now) {
+                let captured = MediaTime::from(now.saturating_duration_since(epoch)) - age;
+                for voice in &mut *voices {
+                    if let Err(error) = voice.encode(pcm, captured, now) {
+                        failed = Some(error);
+                    }
                 }
             }
             let frames = pcm.len() / AudioFormat::STEREO_48K.frame_bytes();
-            captured += MediaTime::from_ticks(frames as i64, AudioFormat::STEREO_48K.rate);
+            age = age - MediaTime::from_ticks(frames as i64, AudioFormat::STEREO_48K.rate);
         })?;
         failed.map_or(Ok(heard), Err)
     }

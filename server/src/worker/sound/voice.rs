@@ -52,7 +52,7 @@ impl Voice {
             self.encoder.encode(&[], now, Instant::now())?;
         }
         while let Some(time) = self.encoder.next_time().filter(|time| *time + self.encoder.packet_duration() <= now) {
-            if self.rested.is_multiple_of(self.spacing()) {
+            if self.rested.is_multiple_of(self.spacing()) && now - time < STALE {
                 self.ready.push_back(Packet { pts: Some(time), dts: Some(time), arrival: Instant::now(), ..self.silence.clone() });
             }
             self.rested += 1;
@@ -88,6 +88,8 @@ fn bitrate_bps(codec: Codec) -> u32 {
 
 /// Packets of silence that are sent at once: each time wakes two threads and every viewer. 85 ms of AAC, less than its players hold.
 const TOGETHER: u32 = 4;
+/// Silence that is older is not sent any more: after a standstill its viewers would get all of it at once.
+const STALE: MediaTime = MediaTime::from_millis(500);
 /// Pieces of 10 ms of silence after which an encoder says nothing but silence.
 const SETTLED: usize = 30;
 
