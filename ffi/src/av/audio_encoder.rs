@@ -79,7 +79,11 @@ impl AudioEncoder {
         if !pcm.len().is_multiple_of(frame_bytes) {
             return Err(Error::new("encoding sound", Remedy::Drop, "it ends inside a frame"));
         }
-        let mut clock = self.clock.map_or(pts, |clock| follow(clock, pts));
+        let mut clock = self.clock.and_then(|clock| follow(clock, pts)).unwrap_or_else(|| {
+            // A packet that began before a gap would be as late as the gap is long, and players would wait for such from then on.
+            self.filled = 0;
+            pts
+        });
         let mut rest = pcm;
         while !rest.is_empty() {
             let frames = (self.frame_samples() - self.filled).min(rest.len() / frame_bytes);
@@ -253,10 +257,10 @@ impl Encoding {
     }
 }
 
-/// Where the counted clock goes when the given time is `pts`.
-fn follow(clock: MediaTime, pts: MediaTime) -> MediaTime {
+/// Where the counted clock goes when the given time is `pts`; nothing over a gap.
+fn follow(clock: MediaTime, pts: MediaTime) -> Option<MediaTime> {
     let error = pts - clock;
-    if error.abs() > GAP { pts } else { clock + MediaTime::from_nanos(error.as_nanos() / SLEW) }
+    (error.abs() <= GAP).then(|| clock + MediaTime::from_nanos(error.as_nanos() / SLEW))
 }
 
 fn adts_header(format: AudioFormat, length: usize) -> [u8; ADTS_BYTES] {

@@ -311,6 +311,24 @@ fn aac_clock_slews_small_errors_and_follows_gaps() {
 }
 
 #[test]
+fn packet_that_a_gap_interrupts_is_not_made() {
+    for codec in [Codec::Aac, Codec::Mp2, Codec::Opus] {
+        let mut encoder = AudioEncoder::new(codec, TARGET, 128_000).expect("an encoder");
+        // All of them cut inside a packet at 310 ms.
+        let gap = MediaTime::from_millis(1_500);
+        let (mut early, length) = (0, encoder.packet_duration());
+        for number in 0..100 {
+            let given = MediaTime::from_millis(10 * number) + if number < 31 { MediaTime::ZERO } else { gap };
+            encoder.encode(&sine(480), given, Instant::now()).expect("whole frames");
+            let times = std::iter::from_fn(|| encoder.receive()).filter_map(|packet| packet.pts);
+            // What the encoder holds back, whole, is an older sound's.
+            early += times.filter(|&time| number >= 31 && time + length > MediaTime::from_millis(310) && time < gap).count();
+        }
+        assert_eq!(early, 0, "{codec:?}");
+    }
+}
+
+#[test]
 fn aac_refuses_what_it_has_not() {
     let odd = AudioFormat { rate: 12_345, channels: 2 };
     assert_eq!(AudioEncoder::new(Codec::Aac, odd, 128_000).map(drop).map_err(|error| error.remedy()), Err(Remedy::Report));
