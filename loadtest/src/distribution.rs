@@ -1,16 +1,29 @@
-//! Percentiles.
+//! Percentiles, by HdrHistogram.
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// A set of measured values, sorted. Runs are bounded, so every value is kept and every percentile is one that was measured.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Distribution(Vec<f64>);
+/// Measured values, as counts of what is alike in three digits: what it takes does not grow with how many there are.
+///
+/// A value's unit is its caller's; it is counted in thousandths of it (milliseconds in microseconds), those below zero apart. A percentile
+/// is never less than the value that was measured, and at most a thousandth more. How many there are, the least, the largest and the mean
+/// are exact.
+#[derive(Clone, Debug)]
+pub(crate) struct Distribution {
+    /// From zero on.
+    above: Histogram<u64>,
+    /// Those below zero, without their sign.
+    below: Histogram<u64>,
+    sum: f64,
+    least: f64,
+    most: f64,
+}
 
 /// What a report shows of a [`Distribution`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Summary {
     /// How many values.
-    pub(crate) count: usize,
+    pub(crate) count: u64,
     /// Their mean.
     pub(crate) mean: f64,
     /// The median.
@@ -25,7 +38,7 @@ pub(crate) struct Summary {
     pub(crate) max: f64,
 }
 
-/// What a figure was in the rounds of a run.
+/// What a figure was in the rounds of a run. They are few, and every one is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Spread {
     /// The smallest.
@@ -39,53 +52,119 @@ pub(crate) struct Spread {
 impl Spread {
     /// Of what each round gave; nothing when none gave anything.
     pub(crate) fn of(rounds: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let Distribution(sorted) = rounds.into_iter().collect();
+        let mut sorted: Vec<f64> = rounds.into_iter().collect();
+        sorted.sort_by(f64::total_cmp);
         let (below, above) = (sorted.get(sorted.len().saturating_sub(1) / 2)?, sorted.get(sorted.len() / 2)?);
         Some(Self { least: *sorted.first()?, median: f64::midpoint(*below, *above), most: *sorted.last()? })
     }
 }
 
+impl Default for Distribution {
+    fn default() -> Self {
+        let empty = Histogram::new(DIGITS).expect("three digits are some that it can have");
+        Self { above: empty.clone(), below: empty, sum: 0.0, least: f64::INFINITY, most: f64::NEG_INFINITY }
+    }
+}
+
 impl Distribution {
+    /// Takes a value.
+    pub(crate) fn record(&mut self, value: f64) {
+        let thousandths = ((value.abs() * 1e3).round() as u64).min(LARGEST);
+        let part = if value < 0.0 { &mut self.below } else { &mut self.above };
+        part.record(thousandths).expect("it grows as far as the largest value");
+        self.sum += value;
+        self.least = self.least.min(value);
+        self.most = self.most.max(value);
+    }
+
+    /// Takes a time between two events that should be `expected` apart, and with it the times until the second one from each that
+    /// should have come meanwhile: a stall is as many long times as events would have been in it, not one.
+    pub(crate) fn record_at_rate(&mut self, value: f64, expected: f64) {
+        let mut waited = value;
+        while waited > 0.0 {
+            self.record(waited);
+            waited -= expected;
+            if waited < expected {
+                return;
+            }
+        }
+        self.record(value.max(0.0));
+    }
+
+    /// How many values there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.above.len() + self.below.len()
+    }
+
     /// The smallest value that at least `percent` of all values do not exceed (nearest rank), or nothing when there are none.
     pub(crate) fn percentile(&self, percent: f64) -> Option<f64> {
-        let rank = (percent / 100.0 * self.0.len() as f64).ceil() as usize;
-        self.0.get(rank.max(1) - 1).copied()
+        let (count, below) = (self.count(), self.below.len());
+        let rank = ((percent / 100.0 * count as f64).ceil() as u64).clamp(1, count.max(1));
+        // The largest without its sign is the least.
+        let value = if rank <= below {
+            -(nth(&self.below, below - rank + 1).0 as f64) / 1e3
+        } else {
+            nth(&self.above, rank - below).1 as f64 / 1e3
+        };
+        (count > 0).then(|| value.clamp(self.least, self.most))
     }
 
     /// The mean, or nothing when there are no values.
     pub(crate) fn mean(&self) -> Option<f64> {
-        (!self.0.is_empty()).then(|| self.0.iter().sum::<f64>() / self.0.len() as f64)
+        (self.count() > 0).then(|| self.sum / self.count() as f64)
     }
 
     /// What a report shows, or nothing when there are no values.
     pub(crate) fn summary(&self) -> Option<Summary> {
         Some(Summary {
-            count: self.0.len(),
+            count: self.count(),
             mean: self.mean()?,
             p50: self.percentile(50.0)?,
             p90: self.percentile(90.0)?,
             p95: self.percentile(95.0)?,
             p99: self.percentile(99.0)?,
-            max: *self.0.last()?,
+            max: self.most,
         })
     }
+
+    /// Values that are alike, and how many they are.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = (f64, u64)> {
+        let below = self.below.iter_recorded().map(|step| (-(step.value_iterated_to() as f64) / 1e3, step.count_at_value()));
+        below.chain(self.above.iter_recorded().map(|step| (step.value_iterated_to() as f64 / 1e3, step.count_at_value())))
+    }
+}
+
+/// The least and the largest of what is alike to the value of a rank.
+fn nth(part: &Histogram<u64>, rank: u64) -> (u64, u64) {
+    let mut left = rank;
+    let step = part.iter_recorded().find(|step| {
+        let is_here = left <= step.count_at_value();
+        left = left.saturating_sub(step.count_at_value());
+        is_here
+    });
+    step.map_or((0, 0), |step| (part.lowest_equivalent(step.value_iterated_to()), part.highest_equivalent(step.value_iterated_to())))
 }
 
 impl FromIterator<f64> for Distribution {
     fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
-        Self(values)
+        let mut distribution = Self::default();
+        values.into_iter().for_each(|value| distribution.record(value));
+        distribution
     }
 }
+
+/// What is alike in so many is counted as one.
+const DIGITS: u8 = 3;
+/// No run is longer than a day, in microseconds; so a histogram has at most 240 kB.
+const LARGEST: u64 = 86_400_000_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_values_of_nearest_rank() {
-        let cases: [(&[f64], f64, Option<f64>); 7] = [
+    fn percentiles_are_of_nearest_rank() {
+        let cases: [(&[f64], f64, Option<f64>); 9] = [
             (&[], 50.0, None),
             (&[3.0], 1.0, Some(3.0)),
             (&[3.0], 99.0, Some(3.0)),
@@ -93,9 +172,16 @@ mod tests {
             (&[4.0, 1.0, 3.0, 2.0], 51.0, Some(3.0)),
             (&[4.0, 1.0, 3.0, 2.0], 100.0, Some(4.0)),
             (&[4.0, 1.0, 3.0, 2.0], 0.0, Some(1.0)),
+            (&[-4.0, 1.0, -3.0, 2.0], 25.0, Some(-4.0)),
+            (&[-4.0, 1.0, -3.0, 2.0], 50.0, Some(-3.0)),
         ];
         for (values, percent, expected) in cases {
-            assert_eq!(values.iter().copied().collect::<Distribution>().percentile(percent), expected, "{percent} % of {values:?}");
+            let measured = values.iter().copied().collect::<Distribution>().percentile(percent);
+            let is_alike = |measured: f64, expected: f64| measured >= expected && measured - expected <= expected.abs() / 1e3;
+            assert!(
+                measured.zip(expected).map_or(measured == expected, |(measured, expected)| is_alike(measured, expected)),
+                "{percent} % of {values:?}: {measured:?}"
+            );
         }
     }
 
@@ -107,9 +193,50 @@ mod tests {
     }
 
     #[test]
-    fn summary_of_a_ramp() {
-        let summary = (1..=1_000).map(f64::from).collect::<Distribution>().summary();
-        assert_eq!(summary, Some(Summary { count: 1_000, mean: 500.5, p50: 500.0, p90: 900.0, p95: 950.0, p99: 990.0, max: 1_000.0 }));
-        assert_eq!(Distribution::default().summary(), None);
+    fn every_percentile_is_that_of_the_values_kept_or_at_most_a_thousandth_more() {
+        let mut seed = 1_u64;
+        let mut values: Vec<f64> = std::iter::repeat_with(|| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Some below zero, most of some milliseconds, some of minutes; in whole microseconds, as they are counted.
+            (((seed >> 33) as f64 / f64::from(1 << 28)).exp2() * 2_000.0 - 4_000.0).round() / 1e3
+        })
+        .take(20_000)
+        .collect();
+        let distribution: Distribution = values.iter().copied().collect();
+        values.sort_by(f64::total_cmp);
+        for percent in [0.1, 1.0, 25.0, 50.0, 90.0, 95.0, 99.0, 99.9] {
+            let (exact, measured) =
+                (values[(percent / 100.0 * 20_000.0_f64).ceil() as usize - 1], distribution.percentile(percent).unwrap());
+            assert!(measured >= exact && measured - exact <= exact.abs() / 1e3 + 1e-9, "{percent} %: {measured}, not {exact}");
+        }
+        let summary = distribution.summary().unwrap();
+        assert_eq!((summary.count, summary.max), (20_000, values[19_999]));
+        assert!((summary.mean - values.iter().sum::<f64>() / 20_000.0).abs() < 1e-6);
+        assert_eq!(distribution.steps().map(|(_, count)| count).sum::<u64>(), 20_000);
+    }
+
+    #[test]
+    fn what_it_takes_does_not_grow_with_how_many_there_are() {
+        let mut distribution = Distribution::default();
+        let mut fill = |times: u32| {
+            (0..times).for_each(|nth| distribution.record(f64::from(nth % 1_000)));
+            distribution.steps().count()
+        };
+        assert_eq!((fill(2_000), fill(200_000)), (1_000, 1_000));
+        distribution.record(f64::MAX);
+        assert_eq!((distribution.count(), distribution.above.max()), (202_001, distribution.above.highest_equivalent(LARGEST)));
+    }
+
+    #[test]
+    fn stall_is_as_many_waits_as_events_would_have_been_in_it() {
+        let mut gaps = Distribution::default();
+        (0..90).for_each(|_| gaps.record_at_rate(10.0, 10.0));
+        gaps.record_at_rate(100.0, 10.0);
+        // 100, 90, … 10 of the second that it would have been.
+        assert_eq!((gaps.count(), gaps.percentile(100.0)), (100, Some(100.0)));
+        assert!((gaps.percentile(95.0).unwrap() - 50.0).abs() < 0.1, "{:?}", gaps.summary());
+        // Late by less than a period, it stands for itself.
+        gaps.record_at_rate(19.0, 10.0);
+        assert_eq!(gaps.count(), 101);
     }
 }

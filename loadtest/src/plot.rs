@@ -5,23 +5,25 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow};
 use plotters::prelude::{BLUE, ChartBuilder, Color as _, IntoDrawingArea as _, LineSeries, Rectangle, SVGBackend, WHITE};
 
+use crate::distribution::Distribution;
+
 /// Draws how often values occur, in a hundred steps from the least to the most.
 ///
 /// # Errors
 /// When there are none, or the file cannot be written.
-pub(crate) fn histogram(path: &Path, title: &str, unit: &str, values: &[f64]) -> Result<()> {
-    let least = values.iter().copied().min_by(f64::total_cmp).context("there is nothing to draw")?;
-    let most = values.iter().copied().fold(least, f64::max);
+pub(crate) fn histogram(path: &Path, title: &str, unit: &str, values: &Distribution) -> Result<()> {
+    let least = values.steps().next().context("there is nothing to draw")?.0;
+    let most = values.steps().fold(least, |most, (value, _)| most.max(value));
     let step = ((most - least) / STEPS as f64).max(f64::EPSILON);
-    let mut counts = [0_u32; STEPS];
-    for value in values {
-        counts[(((value - least) / step) as usize).min(STEPS - 1)] += 1;
+    let mut counts = [0_u64; STEPS];
+    for (value, count) in values.steps() {
+        counts[(((value - least).max(0.0) / step) as usize).min(STEPS - 1)] += count;
     }
-    let high = f64::from(counts.iter().copied().max().unwrap_or(1)) * 1.05;
+    let high = counts.iter().copied().max().unwrap_or(1) as f64 * 1.05;
     let end = least + step * STEPS as f64;
     let bars = counts.iter().enumerate().filter(|(_, count)| **count > 0);
     let left = |nth: usize| least + step * nth as f64;
-    let bars = bars.map(|(nth, &count)| [(left(nth), 0.0), (left(nth + 1), f64::from(count))]).collect();
+    let bars = bars.map(|(nth, &count)| [(left(nth), 0.0), (left(nth + 1), count as f64)]).collect();
     draw(path, title, (unit, "how often"), (least, end), (0.0, high), Shapes::Bars(bars))
 }
 
@@ -80,7 +82,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plot.svg");
         let bars = |values: &[f64]| {
-            histogram(&path, "ages", "ms", values).unwrap();
+            histogram(&path, "ages", "ms", &values.iter().copied().collect()).unwrap();
             std::fs::read_to_string(&path).unwrap().matches("fill=\"#0000FF\"").count()
         };
         assert_eq!(bars(&[5.0, 5.0, 6.0, 40.0]), 3);
@@ -88,6 +90,6 @@ mod tests {
         assert!(std::fs::read_to_string(&path).unwrap().contains("ages"));
         time_line(&path, "memory", "MiB", &[(0.0, 7.0), (1.0, 8.0), (2.0, 8.5)]).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("<polyline"));
-        assert!(histogram(&path, "ages", "ms", &[]).is_err() && time_line(&path, "memory", "MiB", &[]).is_err());
+        assert!(histogram(&path, "ages", "ms", &Distribution::default()).is_err() && time_line(&path, "memory", "MiB", &[]).is_err());
     }
 }

@@ -33,10 +33,24 @@ pub(crate) async fn publish(sender: &Sender, clip: Clip, jitter: Duration, clock
 ///
 /// # Errors
 /// When `to` fails.
-pub(crate) async fn send(clip: Clip, jitter: Duration, clock: Clock, mut to: impl AsyncFnMut(BytesMut) -> Result<()>) -> Result<Vec<Sent>> {
+pub(crate) async fn send(clip: Clip, jitter: Duration, clock: Clock, to: impl AsyncFnMut(BytesMut) -> Result<()>) -> Result<Vec<Sent>> {
+    send_from(Instant::now() + LEAD, clip, jitter, clock, to).await
+}
+
+/// The same, with the first frame due at `start`.
+///
+/// # Errors
+/// When `to` fails.
+pub(crate) async fn send_from(
+    start: Instant,
+    clip: Clip,
+    jitter: Duration,
+    clock: Clock,
+    mut to: impl AsyncFnMut(BytesMut) -> Result<()>,
+) -> Result<Vec<Sent>> {
     let mut dice = Dice::new(1);
     let mut sent = Vec::with_capacity(clip.frames.len());
-    let (start, start_ms) = (Instant::now() + LEAD, clock.now_ms() + LEAD.as_secs_f64() * 1e3);
+    let start_ms = clock.now_ms() + start.saturating_duration_since(Instant::now()).as_secs_f64() * 1e3;
     for (number, frame) in clip.frames.into_iter().enumerate() {
         let due = clip.period * u32::try_from(number).context("counting frames")? + jitter.mul_f64(dice.roll());
         sleep_until(start + due).await;

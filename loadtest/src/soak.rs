@@ -43,29 +43,36 @@ async fn measure(options: &Soak) -> Result<Report> {
     note("encoding the frames");
     let mut stage = Stage::start(&options.common.crosspoint, CLIP_SECONDS, options.crowd.needs_display()).await?;
     let mut publishing = stage.publish();
-    let crowd = Crowd::join(&stage, &options.crowd, Impairment::default()).await?;
+    let mut crowd = Crowd::join(&stage, &options.crowd, Impairment::default()).await?;
     sleep(SETTLE).await;
     let (start, length) = (Instant::now(), Duration::from_secs(u64::from(options.minutes) * 60));
     let progress = Progress::over("watching", options.minutes * 60);
     let mut samples = Vec::new();
     let mut next = start;
     while next <= start + length {
-        sleep_until(next).await;
-        stage.relay.check()?;
-        samples.push(Sample::of(stage.relay.process(), start.elapsed().as_secs_f64())?);
-        if publishing.is_finished() {
-            publishing.await??;
-            publishing = stage.publish();
+        tokio::select! {
+            published = &mut publishing => {
+                published??;
+                publishing = stage.publish();
+            }
+            () = sleep_until(next) => {
+                stage.relay.check()?;
+                samples.push(Sample::of(stage.relay.process(), start.elapsed().as_secs_f64())?);
+                crowd.gather(&stage.schedule);
+                next += PERIOD;
+            }
         }
-        next += PERIOD;
     }
+    stage.schedule.stop(std::time::Instant::now());
     publishing.abort();
     drop(progress);
+    // What is on its way arrives.
+    sleep(ARRIVE).await;
     if let Some(path) = &options.plot {
         let points: Vec<(f64, f64)> = samples.iter().map(|sample| (sample.seconds, sample.private_mib)).collect();
         crate::plot::time_line(path, "Memory of the router's own", "MiB", &points)?;
     }
-    let accounts = crowd.accounts(None);
+    let accounts = crowd.accounts(&stage.schedule, std::time::Instant::now());
     let (mib_per_hour, new_descriptors) = (slope_mib_per_hour(&samples), new_descriptors(&samples));
     let limits = [
         Limit::most("--max-mib-per-hour", options.max_mib_per_hour, mib_per_hour),
@@ -146,6 +153,7 @@ impl fmt::Display for Report {
 const PERIOD: Duration = Duration::from_secs(1);
 /// The clip that is published again and again.
 const CLIP_SECONDS: u32 = 10;
+const ARRIVE: Duration = Duration::from_millis(500);
 /// Everybody is in.
 const SETTLE: Duration = Duration::from_secs(3);
 

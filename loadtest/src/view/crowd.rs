@@ -1,13 +1,14 @@
 //! Viewers of every kind and behaviour.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::time::{sleep, timeout};
 
-use super::account::{Account, Behaviour, Done, Got, Kind, Published};
+use super::account::{Account, Behaviour, Counts, Done, Kind, Schedule, Sum, Visitor};
 use super::stage::{PLAYED, Stage};
 use crate::cli::CrowdOptions;
 use crate::client::Endpoint;
@@ -29,6 +30,7 @@ pub(crate) struct Pace {
 /// Viewers. They leave when this is dropped.
 pub(crate) struct Crowd {
     members: Vec<Member>,
+    sums: BTreeMap<(Kind, Behaviour), Sum>,
     links: Links,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -43,8 +45,10 @@ struct Member {
 
 /// A time that a viewer was there.
 struct Visit {
-    start: Instant,
+    visitor: Visitor,
     count: Counted,
+    /// When it was left, or ended.
+    end: Option<Instant>,
 }
 
 enum Counted {
@@ -110,7 +114,7 @@ impl Crowd {
             impairment,
             links: Rc::clone(&links),
         };
-        let mut crowd = Self { members: Vec::new(), links, tasks: Vec::new() };
+        let mut crowd = Self { members: Vec::new(), sums: BTreeMap::new(), links, tasks: Vec::new() };
         for (kind, count) in [(Kind::WebSocket, options.websocket), (Kind::Rtmp, options.rtmp), (Kind::WebRtc, options.webrtc)] {
             for nth in 0..count {
                 crowd.add(kind, options.behaviour(nth, count), doors.clone());
@@ -128,7 +132,11 @@ impl Crowd {
         self.tasks.push(tokio::task::spawn_local(async move {
             loop {
                 let stay = if behaviour == Behaviour::Leave { STAY.mul_f64(0.5 + dice.roll()) } else { FOR_EVER };
-                match timeout(stay, doors.visit(kind, behaviour, &visits)).await {
+                let visit = timeout(stay, doors.visit(kind, behaviour, &visits)).await;
+                if let Some(visit) = visits.borrow_mut().last_mut() {
+                    visit.end = Some(Instant::now());
+                }
+                match visit {
                     // It was time to leave.
                     Err(_) => sleep(AWAY).await,
                     Ok(ended) => {
@@ -140,22 +148,40 @@ impl Crowd {
         }));
     }
 
-    /// What all of them got until now, by kind and behaviour; with what was published, if that is known.
-    pub(crate) fn accounts(&self, published: Option<&Published<'_>>) -> Vec<Account> {
-        let mut accounts = Vec::new();
-        for kind in [Kind::WebSocket, Kind::Rtmp, Kind::WebRtc] {
-            for behaviour in [Behaviour::Steady, Behaviour::Slow, Behaviour::Stall, Behaviour::Leave] {
-                let members: Vec<&Member> =
-                    self.members.iter().filter(|member| (member.kind, member.behaviour) == (kind, behaviour)).collect();
-                if members.is_empty() {
-                    continue;
+    /// Takes what came to all of them since the last time, and forgets who left: it has to be called now and then in a long run.
+    pub(crate) fn gather(&mut self, schedule: &Schedule) {
+        for member in &self.members {
+            let sum = self.sums.entry((member.kind, member.behaviour)).or_default();
+            let schedule = member.follows().then_some(schedule);
+            member.visits.borrow_mut().retain_mut(|visit| {
+                let pictures = visit.take();
+                sum.take(&mut visit.visitor, &pictures, schedule);
+                // Who was ended waits for the end of the run.
+                let left = visit.end.filter(|_| member.behaviour == Behaviour::Leave);
+                if let Some(left) = left {
+                    sum.leave(&visit.visitor, left, left, schedule);
+                    sum.counts.add(visit.counts());
                 }
-                let troubles: Vec<String> = members.iter().filter_map(|member| member.trouble.borrow().clone()).collect();
-                let all: Vec<Got> =
-                    members.iter().flat_map(|member| member.visits.borrow().iter().map(Visit::got).collect::<Vec<_>>()).collect();
-                let published = published.filter(|_| kind == Kind::WebSocket);
-                accounts.push(Account::of(kind, behaviour, members.len(), &all, &troubles, published));
+                left.is_none()
+            });
+        }
+    }
+
+    /// What all of them got until `end`, by kind and behaviour.
+    pub(crate) fn accounts(mut self, schedule: &Schedule, end: Instant) -> Vec<Account> {
+        self.gather(schedule);
+        let mut accounts = Vec::new();
+        for (&(kind, behaviour), sum) in &mut self.sums {
+            let members: Vec<&Member> = self.members.iter().filter(|member| (member.kind, member.behaviour) == (kind, behaviour)).collect();
+            let (mut counts, until) = (Counts::default(), if kind == Kind::WebSocket { schedule.until(end) } else { end });
+            for member in &members {
+                for visit in member.visits.borrow().iter() {
+                    sum.leave(&visit.visitor, until, end, member.follows().then_some(schedule));
+                    counts.add(visit.counts());
+                }
             }
+            let troubles: Vec<String> = members.iter().filter_map(|member| member.trouble.borrow().clone()).collect();
+            accounts.push(sum.account(kind, behaviour, members.len(), counts, &troubles));
         }
         accounts
     }
@@ -174,22 +200,33 @@ impl Drop for Crowd {
     }
 }
 
+impl Member {
+    /// Whether it is known what should come to it, and when: who stays away for a while, or reads no more, misses what comes meanwhile.
+    fn follows(&self) -> bool {
+        (self.kind, self.behaviour) == (Kind::WebSocket, Behaviour::Steady)
+    }
+}
+
 impl Visit {
-    fn got(&self) -> Got {
-        let mut got = match &self.count {
+    /// The pictures that came since the last time.
+    fn take(&self) -> Vec<(u64, Instant)> {
+        match &self.count {
+            Counted::Stream(count) => std::mem::take(&mut count.watch.borrow_mut().pictures),
+            Counted::Peer(count) => std::mem::take(&mut count.account.borrow_mut().pictures),
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        match &self.count {
             Counted::Stream(count) => {
-                let watch = count.watch.borrow();
-                let Watch { messages, breaks, corrupt, .. } = *watch;
-                Got { pictures: watch.pictures.clone(), messages, breaks, corrupt, ..Got::default() }
+                let Watch { messages, breaks, corrupt, .. } = *count.watch.borrow();
+                Counts { messages, breaks, corrupt, ..Counts::default() }
             }
             Counted::Peer(count) => {
-                let account = count.account.borrow();
-                let (pictures, tally) = (account.pictures.clone(), &account.tally);
-                Got { pictures, packets: tally.packets, lost: tally.lost, missing: tally.missing(), ..Got::default() }
+                let tally = &count.account.borrow().tally;
+                Counts { packets: tally.packets, lost: tally.lost, missing: tally.missing(), ..Counts::default() }
             }
-        };
-        got.join_ms = got.pictures.first().map(|(_, at)| at.saturating_duration_since(self.start).as_secs_f64() * 1e3);
-        got
+        }
     }
 }
 
@@ -197,7 +234,7 @@ impl Doors {
     /// Watches until it is ended.
     async fn visit(&self, kind: Kind, behaviour: Behaviour, visits: &RefCell<Vec<Visit>>) -> Result<()> {
         let (start, pace) = (Instant::now(), Pace::new(behaviour));
-        let begin = |count: Counted| visits.borrow_mut().push(Visit { start, count });
+        let begin = |count: Counted| visits.borrow_mut().push(Visit { visitor: Visitor::new(start), count, end: None });
         match kind {
             Kind::WebSocket => {
                 let count = Rc::<Count>::default();

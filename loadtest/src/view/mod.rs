@@ -15,10 +15,9 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tokio::time::sleep;
 
-use self::account::Published;
 use self::crowd::Crowd;
 use self::report::Report;
 use self::stage::Stage;
@@ -52,7 +51,8 @@ async fn measure(options: &View) -> Result<Report> {
     note("watching");
     let (relay_ms, own_ms, start) = (stage.relay.process().threads_cpu_ms()?, own_cpu_ms(), Instant::now());
     let progress = Progress::over("watching", options.seconds);
-    let sent = publishing.await??;
+    publishing.await??;
+    stage.schedule.stop(Instant::now());
     drop(progress);
     let seconds = start.elapsed().as_secs_f64();
     let percent = |ms: f64| ms / 10.0 / seconds;
@@ -60,12 +60,15 @@ async fn measure(options: &View) -> Result<Report> {
     // What is on its way arrives: a link may be as late as it was told to.
     sleep(SETTLE + options.link().delay).await;
     stage.relay.check()?;
-    let accounts = crowd.accounts(Some(&Published { due: &sent, places: &stage.places, end: Instant::now() }));
+    let done = crowd.done();
+    let accounts = crowd.accounts(&stage.schedule, Instant::now());
     if let Some(path) = &options.plot {
-        let ages: Vec<f64> = accounts.iter().flat_map(|account| account.ages_ms.iter().copied()).collect();
-        crate::plot::histogram(path, "How old pictures were at WebSocket viewers", "ms", &ages)?;
+        let ages = accounts.iter().map(|account| ("How old pictures were", &account.ages)).find(|(_, ages)| ages.count() > 0);
+        let gaps = accounts.iter().map(|account| ("From one picture to the next", &account.gaps)).find(|(_, gaps)| gaps.count() > 0);
+        let (title, values) = ages.or(gaps).context("there is nothing to draw")?;
+        crate::plot::histogram(path, title, "ms", values)?;
     }
-    Ok(Report::new(machine, options, accounts, crowd.done(), [relay_percent, own_percent]))
+    Ok(Report::new(machine, options, accounts, done, [relay_percent, own_percent]))
 }
 
 impl View {

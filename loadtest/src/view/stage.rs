@@ -1,6 +1,5 @@
 //! A router with something to watch.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -10,12 +9,13 @@ use crosspoint_ffi::VideoFormat;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
+use super::account::Schedule;
 use crate::clip::Clip;
 use crate::clock::Clock;
 use crate::fanout::relay::Relay;
 use crate::fanout::rtc::STREAM;
 use crate::fanout::rtmp::Screen;
-use crate::publish::send;
+use crate::publish::send_from;
 use crate::socket::{Receiver, Sender};
 use crate::watch::Content;
 
@@ -23,9 +23,9 @@ use crate::watch::Content;
 pub(crate) struct Stage {
     pub(crate) relay: Relay,
     pub(crate) clip: Clip,
-    /// What is published, and at which place in the clip a picture is that is of a time.
+    /// What is published, and when.
     pub(crate) content: Rc<Content>,
-    pub(crate) places: HashMap<u64, usize>,
+    pub(crate) schedule: Schedule,
     sender: Sender,
     _receiver: Receiver,
     _screen: Option<Screen>,
@@ -37,7 +37,7 @@ impl Stage {
         let format = VideoFormat::new(1_280, 720, FRAME_RATE).context("a format")?;
         let clip = Clip::encode(format, BITRATE_BPS, (seconds * FRAME_RATE) as usize, PERIOD).await?;
         let content = Rc::new(Content::of(clip.frames.iter().map(|frame| &frame[..])));
-        let places = clip.frames.iter().enumerate().filter_map(|(place, frame)| Some((crate::watch::time_of(frame)?, place))).collect();
+        let schedule = Schedule::of(&clip);
         let screen = if with_display { Some(Screen::start(false).await?) } else { None };
         let relay = Relay::of_camera_and_display(screen.as_ref().map(Screen::name), binary).await?;
         let (sender, _receiver) = relay.publisher().await?;
@@ -46,22 +46,20 @@ impl Stage {
                 relay.endpoint().post("/stream/start", Some(&json!({"mode": mode, "id": id, "framerate": FRAME_RATE}))).await?;
             }
         }
-        Ok(Self { relay, clip, content, places, sender, _receiver, _screen: screen })
+        Ok(Self { relay, clip, content, schedule, sender, _receiver, _screen: screen })
     }
 
-    /// Publishes the clip; says when each frame was due. Needs a [`tokio::task::LocalSet`] around it.
-    pub(crate) fn publish(&self) -> JoinHandle<Result<Vec<Instant>>> {
-        let (clip, sender) = (self.clip.clone(), self.sender.clone());
+    /// Publishes the clip, by its schedule: a pass goes on where the one before ended. Needs a [`tokio::task::LocalSet`] around it.
+    pub(crate) fn publish(&mut self) -> JoinHandle<Result<()>> {
+        let (clip, sender, start) = (self.clip.clone(), self.sender.clone(), self.schedule.pass(Instant::now()));
         tokio::task::spawn_local(async move {
-            let (clock, start) = (Clock::start(), Instant::now());
-            let sent = send(clip, Duration::ZERO, clock, async |frame| sender.send_binary(frame).await).await?;
-            Ok(sent.iter().map(|sent| start + Duration::from_secs_f64(sent.due_ms / 1e3)).collect())
+            send_from(start.into(), clip, Duration::ZERO, Clock::start(), async |frame| sender.send_binary(frame).await).await.map(drop)
         })
     }
 }
 
 const FRAME_RATE: u32 = 30;
-const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / FRAME_RATE as u64);
+pub(super) const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / FRAME_RATE as u64);
 const BITRATE_BPS: u32 = 2_500_000;
 /// The stream for players.
 pub(super) const PLAYED: &str = "played";

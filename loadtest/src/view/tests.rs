@@ -8,7 +8,7 @@ use str0m::Rtc;
 use str0m::media::{Direction, Frequency, MediaKind, Mid};
 use str0m::rtp::RtpWrite;
 
-use super::account::{Account, Behaviour, Got, Kind, Published, gaps_ms};
+use super::account::{Account, Behaviour, Counts, Kind, Schedule, Sum, Visitor};
 use crate::clip::Clip;
 use crate::fanout::rtc::peer::{self, Peer, Polled};
 use crate::impair::{Done, Impairment, Link};
@@ -16,35 +16,37 @@ use crate::publish::Dice;
 use crate::watch::{Content, Message, Watch, time_of};
 
 /// Publishes a clip `times` over, as messages of a WebSocket that take up to two milliseconds, through a link to a viewer.
-async fn watched(impairment: Impairment, times: usize, seed: u32) -> (Account, Done, Got) {
+async fn watched(impairment: Impairment, times: usize, seed: u32) -> (Account, Done, Counts) {
     let format = VideoFormat::new(320, 180, 30).unwrap();
     let clip = Clip::encode(format, 300_000, 90, Duration::from_secs(1) / 30).await.unwrap();
     let content = Content::of(clip.frames.iter().map(|frame| &frame[..]));
     let start = Instant::now();
     let (mut link, mut watch, mut dice) = (Link::new(impairment, seed), Watch::default(), Dice::new(seed + 1));
-    let mut due = Vec::new();
-    let mut now = start;
+    let mut schedule = Schedule::of(&clip);
+    let passes: Vec<Instant> = (0..times).map(|_| schedule.pass(start)).collect();
+    let (mut now, mut sum, mut visitor) = (start, Sum::default(), Visitor::new(start));
+    let mut see = |watch: &mut Watch| sum.take(&mut visitor, &std::mem::take(&mut watch.pictures), Some(&schedule));
     for nth in 0..times * clip.frames.len() {
-        due.push(start + clip.period * nth as u32);
-        let frame = &clip.frames[nth % clip.frames.len()];
+        let (pass, place) = (nth / clip.frames.len(), nth % clip.frames.len());
+        let frame = &clip.frames[place];
         let message = [&[0x82, 127][..], &(frame.len() as u64).to_be_bytes(), frame].concat();
-        let at = due[nth] + Duration::from_millis(2).mul_f64(dice.roll());
+        let at = passes[pass] + clip.period * place as u32 + Duration::from_millis(2).mul_f64(dice.roll());
         // What was due before it came before it.
         while let Some(earlier) = link.due().filter(|earlier| *earlier <= at) {
             watch.take(&link.poll(earlier).unwrap(), earlier, Some(&content)).unwrap();
         }
+        see(&mut watch);
         link.take(at, &message, Message::parse(&message).unwrap().head);
     }
     while let Some(at) = link.due() {
         now = at;
         watch.take(&link.poll(at).unwrap(), at, Some(&content)).unwrap();
     }
-    let Watch { messages, breaks, corrupt, pictures, .. } = watch;
-    let got = Got { pictures, messages, breaks, corrupt, ..Got::default() };
-    let places = clip.frames.iter().enumerate().map(|(place, frame)| (time_of(frame).unwrap(), place)).collect();
-    let published = Published { due: &due[..clip.frames.len()], places: &places, end: now };
-    let account = Account::of(Kind::WebSocket, Behaviour::Steady, 1, std::slice::from_ref(&got), &[], Some(&published));
-    (account, link.done(), got)
+    see(&mut watch);
+    sum.leave(&visitor, now, now, Some(&schedule));
+    let Watch { messages, breaks, corrupt, .. } = watch;
+    let counts = Counts { messages, breaks, corrupt, ..Counts::default() };
+    (sum.account(Kind::WebSocket, Behaviour::Steady, 1, counts, &[]), link.done(), counts)
 }
 
 fn is_within_5_percent(measured: f64, done: f64) {
@@ -69,23 +71,61 @@ async fn corruption_of_1_percent_is_measured_as_such() {
 
 #[tokio::test]
 async fn lost_messages_break_counters_and_age_what_never_came() {
-    let (account, done, got) = watched(Impairment { loss: 0.05, ..Impairment::default() }, 1, 3).await;
+    let (account, done, counts) = watched(Impairment { loss: 0.05, ..Impairment::default() }, 10, 3).await;
     assert!(done.lost > 0 && account.breaks > 0);
-    assert_eq!(got.messages, done.units - done.lost);
+    assert_eq!(counts.messages, done.units - done.lost);
     let age = account.age_ms.unwrap();
-    assert_eq!(age.count as u64, done.units, "the schedule counts");
-    assert!(age.max > 100.0 && account.pictures_percent.unwrap() < 100.0, "{age:?}");
+    assert_eq!(age.count, done.units, "the schedule counts");
+    is_within_5_percent(100.0 - account.pictures_percent.unwrap(), done.lost as f64 * 100.0 / done.units as f64);
+    // The one in twenty that never came is as old as the next, a period later.
+    assert!(age.p90 < 3.0 && age.p99 > 33.0, "{age:?}");
 }
 
 #[tokio::test]
 async fn viewer_that_is_stalled_for_a_second_has_a_gap_of_one() {
     let stall = Some((Duration::from_secs(1), Duration::from_secs(1)));
-    let (account, _, got) = watched(Impairment { stall, ..Impairment::default() }, 1, 1).await;
-    is_within_5_percent(gaps_ms(&got.pictures).into_iter().fold(0.0, f64::max), 1e3);
-    // Thirty pictures were late by it, not one.
-    let age = account.age_ms.unwrap();
-    assert!(age.p90 > 600.0 && age.p50 < 10.0, "{age:?}");
+    let (account, ..) = watched(Impairment { stall, ..Impairment::default() }, 1, 1).await;
+    let (age, gap) = (account.age_ms.unwrap(), account.gap_ms.unwrap());
+    is_within_5_percent(gap.max, 1e3);
+    // Thirty pictures of ninety were late by it, not one, evenly from a second down; and so many waits were as long.
+    assert!(age.p50 < 10.0, "{age:?}");
+    is_within_5_percent(age.p90, 700.0);
+    // The twelfth from the top of some 119.
+    is_within_5_percent(gap.p90, gap.max - 11.0 * 1e3 / 30.0);
     assert_eq!((account.breaks, account.pictures_percent), (0, Some(100.0)));
+}
+
+#[tokio::test]
+async fn frames_lost_in_a_stall_are_as_old_as_frames_held_back_by_it() {
+    let stall = Some((Duration::from_secs(1), Duration::from_secs(1)));
+    let (late, ..) = watched(Impairment { stall, ..Impairment::default() }, 10, 1).await;
+    // The same, but what would come late does not come: it is the viewer's trouble all the same.
+    let clip = Clip::encode(VideoFormat::new(320, 180, 30).unwrap(), 300_000, 90, Duration::from_secs(1) / 30).await.unwrap();
+    let (mut schedule, start) = (Schedule::of(&clip), Instant::now());
+    let (mut sum, mut visitor) = (Sum::default(), Visitor::new(start));
+    for _ in 0..10 {
+        let pass = schedule.pass(start);
+        let due = clip.frames.iter().enumerate().map(|(nth, frame)| (time_of(frame).unwrap(), pass + clip.period * nth as u32));
+        let came: Vec<_> = due.filter(|(_, due)| !(start + Duration::from_secs(1)..start + Duration::from_secs(2)).contains(due)).collect();
+        sum.take(&mut visitor, &came, Some(&schedule));
+    }
+    let lost = sum.account(Kind::WebSocket, Behaviour::Steady, 1, Counts::default(), &[]);
+    let (late, lost) = (late.age_ms.unwrap(), lost.age_ms.unwrap());
+    assert_eq!(late.count, lost.count);
+    is_within_5_percent(lost.p99, late.p99);
+    is_within_5_percent(lost.max, 1e3);
+}
+
+#[tokio::test]
+async fn viewer_to_whom_nothing_comes_has_waited_all_the_time() {
+    let clip = Clip::encode(VideoFormat::new(320, 180, 30).unwrap(), 300_000, 90, Duration::from_secs(1) / 30).await.unwrap();
+    let (mut schedule, start) = (Schedule::of(&clip), Instant::now());
+    schedule.pass(start);
+    let (mut sum, end) = (Sum::default(), start + Duration::from_secs(3));
+    sum.leave(&Visitor::new(start), end, end, Some(&schedule));
+    let account = sum.account(Kind::WebSocket, Behaviour::Steady, 1, Counts::default(), &[]);
+    assert_eq!((account.pictures_percent, account.join_ms.map(|join| join.max)), (Some(0.0), Some(3e3)));
+    assert_eq!(account.age_ms.map(|age| (age.count, age.max)), Some((90, 3e3)));
 }
 
 /// A router of one stream of packets that each are a picture, and a viewer, with a link between them.
