@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use crate::distribution::Distribution;
 use crate::page::Sighting;
+use crate::publish::Sent;
 
 /// What one view of the browser saw of the frames that count.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,6 +31,8 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 pub(crate) struct Sight {
     first: Vec<Option<Sighting>>,
+    /// When the frame was there or, if it never was, a newer one instead.
+    there_ms: Vec<Option<f64>>,
     /// The account of the frames that count.
     pub(crate) seen: Seen,
     /// The pictures looked at, from the first that counts to the last.
@@ -74,13 +78,32 @@ impl Sight {
         seen.seen = first.iter().skip(warm_up).flatten().count();
         seen.percent = percent(seen.seen, seen.sent);
         seen.period_ms = period_ms(&sightings[start..end].iter().map(|sighting| sighting.at_ms).collect::<Vec<_>>());
-        Self { first, seen, pictures: end - start }
+        let mut newer: Option<f64> = None;
+        let mut there_ms: Vec<Option<f64>> = first
+            .iter()
+            .rev()
+            .map(|first| {
+                let own = first.map(|sighting| sighting.at_ms);
+                let there = own.or(newer);
+                newer = [own, newer].into_iter().flatten().reduce(f64::min);
+                there
+            })
+            .collect();
+        there_ms.reverse();
+        Self { first, there_ms, seen, pictures: end - start }
     }
 
     /// Pictures that were not one whole frame, of all that were looked at. A tear through a strip makes it unreadable, so those count.
     pub(crate) fn torn_percent(&self) -> f64 {
         let broken = self.seen.torn + self.seen.unreadable;
         percent(broken, self.pictures)
+    }
+
+    /// How old each frame of `sent` was, that counts, from when it was due, whether it was seen or not: one that never was is as old as
+    /// the one that was seen instead, or as the end of looking. So a stall is as many old frames as were due in it.
+    pub(crate) fn ages_ms(&self, sent: &[Sent], warm_up: usize, end_ms: f64) -> Distribution {
+        let of = |(number, sent): (usize, &Sent)| self.there_ms.get(number).copied().flatten().unwrap_or(end_ms) - sent.due_ms;
+        sent.iter().enumerate().skip(warm_up).map(of).collect()
     }
 
     /// Where a frame was first seen whole; nothing for those never seen.
@@ -141,5 +164,30 @@ mod tests {
     fn numbers_never_sent_are_not_seen() {
         let sight = Sight::of(&[whole(0, 1.0), whole(9, 2.0), whole(1, 3.0)], 2, 0);
         assert_eq!((sight.seen.seen, sight.seen.unreadable), (2, 1));
+    }
+
+    /// A frame each 10 ms, which is seen 5 ms later; but for `lost` ones.
+    fn seen_but(lost: std::ops::Range<u32>) -> (Vec<Sent>, Sight) {
+        let sent: Vec<Sent> = (0..100).map(|number| f64::from(number) * 10.0).map(|due_ms| Sent { due_ms, at_ms: due_ms + 1.0 }).collect();
+        let sightings: Vec<Sighting> =
+            (0..100).filter(|number| !lost.contains(number)).map(|number| whole(number, f64::from(number) * 10.0 + 5.0)).collect();
+        let sight = Sight::of(&sightings, 100, 10);
+        (sent, sight)
+    }
+
+    #[test]
+    fn stall_is_as_many_old_frames_as_were_due_in_it() {
+        let ages = |lost, end_ms| {
+            let (sent, sight) = seen_but(lost);
+            sight.ages_ms(&sent, 10, end_ms).summary().unwrap()
+        };
+        let whole = ages(0..0, 1_000.0);
+        assert_eq!((whole.count, whole.max), (90, 5.0));
+        // A stall of half a second, after which the newest is shown: the first of the frames is 505 ms old.
+        let stalled = ages(40..90, 1_000.0);
+        assert_eq!((stalled.count, stalled.max), (90, 505.0));
+        assert!((stalled.p50 - 55.0).abs() < 1.0 && (stalled.p90 - 415.0).abs() < 2.0, "{stalled:?}");
+        // What nothing came after is as old as the end.
+        assert_eq!(ages(95..100, 1_500.0).max, 550.0);
     }
 }

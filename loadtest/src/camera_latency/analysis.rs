@@ -36,10 +36,14 @@ pub(crate) struct Parts {
     pub(crate) read_to_page: Option<Summary>,
     /// The page's script to the display time.
     pub(crate) page_to_visible: Option<Summary>,
-    /// The whole way to the page's script.
+    /// The whole way to the page's script, of frames that were seen there.
     pub(crate) sent_to_page: Option<Summary>,
-    /// The whole way to the display time.
+    /// The whole way to the display time, of the same.
     pub(crate) sent_to_visible: Option<Summary>,
+    /// From when each frame was due to the page's script, whether it was seen there or not.
+    pub(crate) due_to_page: Option<Summary>,
+    /// The same to the display time.
+    pub(crate) due_to_visible: Option<Summary>,
 }
 
 /// Follows each frame of `sent` through the `reads` of the camera file to what the worker and the `<video>` element saw.
@@ -72,8 +76,8 @@ pub(crate) fn write_csv(frames: &[Frame], mut out: impl Write) -> io::Result<()>
 }
 
 impl Parts {
-    /// Sums up `frames`. `server_p50_ms` is the router's own median.
-    pub(crate) fn of(frames: &[Frame], server_p50_ms: Option<f64>) -> Self {
+    /// Sums up `frames`. `server_p50_ms` is the router's own median; the ages of all frames, in the page's script and displayed, are given.
+    pub(crate) fn of(frames: &[Frame], server_p50_ms: Option<f64>, [page_ms, visible_ms]: [Option<&Distribution>; 2]) -> Self {
         let summary = |part: &dyn Fn(&Frame) -> Option<f64>| frames.iter().filter_map(part).collect::<Distribution>().summary();
         Self {
             due_to_sent: summary(&|frame| Some(frame.sent_ms - frame.due_ms)),
@@ -83,6 +87,8 @@ impl Parts {
             page_to_visible: summary(&|frame| Some(frame.visible_ms? - frame.page_ms?)),
             sent_to_page: summary(&|frame| Some(frame.page_ms? - frame.sent_ms)),
             sent_to_visible: summary(&|frame| Some(frame.visible_ms? - frame.sent_ms)),
+            due_to_page: page_ms.and_then(Distribution::summary),
+            due_to_visible: visible_ms.and_then(Distribution::summary),
         }
     }
 }
@@ -117,7 +123,7 @@ mod tests {
     fn nothing_seen_is_an_account_too() {
         let sight = Sight::of(&[], 3, 1);
         assert_eq!((sight.seen.seen, sight.seen.percent, sight.seen.period_ms), (0, 0.0, None));
-        assert_eq!(Parts::of(&follow(&sent(3), &[], Some(&sight), None), None).sent_to_page, None);
+        assert_eq!(Parts::of(&follow(&sent(3), &[], Some(&sight), None), None, [None; 2]).sent_to_page, None);
     }
 
     #[test]
@@ -127,7 +133,11 @@ mod tests {
         let reads: Vec<f64> = sent.iter().map(|sent| sent.at_ms + 5.0).collect();
         let worker = Sight::of(&[0, 1, 2, 3].map(|number| whole(number, f64::from(number) * 10.0 + 7.0)), 4, 0);
         let video = Sight::of(&[0, 1, 3].map(|number| whole(number, f64::from(number) * 10.0 + 15.0)), 4, 0);
-        let parts = Parts::of(&follow(&sent, &reads, Some(&worker), Some(&video)), Some(1.0));
+        let parts = Parts::of(
+            &follow(&sent, &reads, Some(&worker), Some(&video)),
+            Some(1.0),
+            [Some(&worker.ages_ms(&sent, 0, 60.0)), Some(&video.ages_ms(&sent, 0, 60.0))],
+        );
         let p50_and_count = |summary: Option<Summary>| summary.map(|summary| (summary.p50, summary.count));
         assert_eq!(p50_and_count(parts.sent_to_read), Some((5.0, 4)));
         assert_eq!(p50_and_count(parts.wait), Some((4.0, 4)));
@@ -136,6 +146,9 @@ mod tests {
         assert_eq!(p50_and_count(parts.sent_to_page), Some((7.0, 4)));
         assert_eq!(p50_and_count(parts.sent_to_visible), Some((15.0, 3)));
         assert_eq!(p50_and_count(parts.due_to_sent), Some((0.0, 4)));
+        assert_eq!(parts.due_to_page.map(|age| (age.max, age.count)), Some((7.0, 4)));
+        // Frame 2 is as old as 3, which was painted instead.
+        assert_eq!(parts.due_to_visible.map(|age| (age.max, age.count)), Some((25.0, 4)));
     }
 
     #[test]
@@ -163,7 +176,7 @@ mod tests {
     #[test]
     fn parts_that_nobody_watched_are_left_out() {
         let worker = Sight::of(&[whole(0, 7.0)], 1, 0);
-        let parts = Parts::of(&follow(&sent(1), &[], Some(&worker), None), None);
+        let parts = Parts::of(&follow(&sent(1), &[], Some(&worker), None), None, [None; 2]);
         assert!(parts.sent_to_page.is_some());
         assert_eq!((parts.wait, parts.sent_to_read, parts.read_to_page, parts.sent_to_visible), (None, None, None, None));
     }

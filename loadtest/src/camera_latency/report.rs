@@ -133,7 +133,10 @@ impl Report {
     fn write_ages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_row(f, "\nlast byte sent to …, ms", PERCENTILES.map(str::to_owned))?;
         write_row(f, "in page", percentiles(self.parts_ms.sent_to_page))?;
-        write_row(f, "visible", percentiles(self.parts_ms.sent_to_visible))
+        write_row(f, "visible", percentiles(self.parts_ms.sent_to_visible))?;
+        write_row(f, "\ndue to …, of all frames, ms", PERCENTILES.map(str::to_owned))?;
+        write_row(f, "in page", percentiles(self.parts_ms.due_to_page))?;
+        write_row(f, "visible", percentiles(self.parts_ms.due_to_visible))
     }
 
     fn write_parts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -165,7 +168,11 @@ impl Report {
         let bound = self.clock_bound_ms.map_or_else(|| "unknown".to_owned(), |bound| format!("{bound:.3} ms"));
         writeln!(f, "clock: CLOCK_MONOTONIC; error of the page's times at most {bound} ({} round trips)", self.clock_round_trips)?;
         let late = self.parts_ms.due_to_sent.map_or_else(|| "–".to_owned(), |late| format!("{:.1} ms (p99)", late.p99));
-        writeln!(f, "generator: frames left {late} after they were due; ages count from when they left")
+        writeln!(f, "generator: frames left {late} after they were due; parts count from when they left")?;
+        writeln!(
+            f,
+            "“of all frames” counts from when each was due, seen or not: one that was not is as old as the one seen instead, or the end"
+        )
     }
 
     fn write_limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,9 @@ pub(super) const EXIT_CODES: &str = "Exit code: 0 when the given limits held, 1 
 pub(super) const CAMERA_LATENCY: &str = "\
 Frames of H.264 carry their number as light and dark cells at their top and bottom. They are encoded before the run, sent one to a
 message in real time over WebSocket, and read back from the pixels by a page that has the camera open. The time of a frame is when
-the kernel has taken its last byte; the page's clock is mapped to ours by round trips, and the report says how well.
+the kernel has taken its last byte; the page's clock is mapped to ours by round trips, and the report says how well. A second figure
+counts every frame from when it was due, seen or not: one that never was is as old as the one that was seen instead, or as the end of the
+run, so that a stall is as many old frames as were due in it. Limits hold this one.
 
 The report splits the time: the router's part by its own count (arrival to the camera file), the wait for the camera's reader (its
 reads are watched by inotify; it samples on its own timer, so half a period on average; what the router holds a frame back beyond its
@@ -25,7 +27,8 @@ A display of our own is drawn on: a number as light and dark cells at its top an
 the stream's so that every phase counts alike. Crosspoint streams the display; a page of a headless Chromium views it by WHEP, pictures
 alone or with sound, and reads the numbers back from what its video element shows. The age of a picture is the time from when the X server was asked to
 draw it to the callback that the page asked for (requestVideoFrameCallback); the page's clock is mapped to ours by round trips, and the
-report says how well.
+report says how well. A second figure counts every picture from when it was due, shown or not: one that never was is as old as the one that
+was shown instead, or as the end of the run, so that a stall is as many old pictures as were due in it. Limits hold this one.
 
 The report splits the time by what the browser knows of each picture: when it was captured (as the router says in each, by the wall clock
 of this machine), when its last packet was there, how long decoding took, when it was handed to the compositor. All of it is one machine:
@@ -88,7 +91,7 @@ Examples:
 pub(super) const VIEW: &str = "\
 Starts a router, publishes a clip of 2.5 Mbit/s to its camera and shows it a display that is all noise. WebSocket viewers watch the feed of
 what is published: every transport packet is checked against the clip, and a picture's age counts from when its frame was due at the
-publisher. RTMP players watch the display and check times and where it starts; WebRTC viewers decrypt every packet and count what was not
+publisher, whether it came or not: one that did not is as old as the one that came instead, or as the end. RTMP players watch the display and check times and where it starts; WebRTC viewers decrypt every packet and count what was not
 there in its turn, what a retransmission brought, and what never came. The router ends who does not read: those who read steadily must
 not be ended, nor notice.
 

@@ -232,12 +232,18 @@ pub(crate) struct Glass {
     /// Let the page hear the loudspeaker too: needs PulseAudio. A browser holds pictures back for the sound that belongs to them.
     #[arg(long)]
     pub(crate) sound: bool,
-    /// The most for the median of drawn to shown.
+    /// The most for the median of due to shown, of all pictures.
     #[arg(long, value_name = "MS", help_heading = "Limits")]
     pub(crate) max_p50_ms: Option<f64>,
     /// The most for its 95th percentile.
     #[arg(long, value_name = "MS", help_heading = "Limits")]
     pub(crate) max_p95_ms: Option<f64>,
+    /// The most for its 99th percentile.
+    #[arg(long, value_name = "MS", help_heading = "Limits")]
+    pub(crate) max_p99_ms: Option<f64>,
+    /// The least share of pictures that is shown.
+    #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
+    pub(crate) min_shown_percent: Option<f64>,
 }
 
 /// What `fanout-rtc` runs with.
@@ -349,13 +355,13 @@ pub(crate) struct CameraLatency {
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct CameraLatencyLimits {
-    /// The most for the median of last byte sent to frame in the page.
+    /// The most for the median of due to frame in the page, of all frames.
     #[arg(long, value_name = "MS")]
     pub(crate) max_p50_ms: Option<f64>,
     /// The most for its 99th percentile.
     #[arg(long, value_name = "MS")]
     pub(crate) max_p99_ms: Option<f64>,
-    /// The most for the median of last byte sent to picture displayed.
+    /// The most for the median of due to picture displayed, of all frames.
     #[arg(long, value_name = "MS")]
     pub(crate) max_visible_p50_ms: Option<f64>,
     /// The most for the 99th percentile of the router's own part.

@@ -24,13 +24,15 @@ pub(super) struct Ages {
     pub(super) decoding: Option<Summary>,
     /// Handed to the compositor to the page's callback.
     pub(super) presented_to_shown: Option<Summary>,
-    /// The whole way.
+    /// The whole way, of those that were shown.
     pub(super) drawn_to_shown: Option<Summary>,
+    /// From when each was due, whether it was shown or not.
+    pub(super) due_to_shown: Option<Summary>,
 }
 
 impl Ages {
-    /// Follows each picture of `drawn` to where it was seen; the first `warm_up` do not count.
-    pub(super) fn of(drawn: &[Sent], sight: &Sight, warm_up: usize) -> Self {
+    /// Follows each picture of `drawn` to where it was seen; the first `warm_up` do not count. `all_ms` are the ages of all.
+    pub(super) fn of(drawn: &[Sent], sight: &Sight, warm_up: usize, all_ms: &Distribution) -> Self {
         let numbered = || drawn.iter().enumerate().skip(warm_up);
         let summary = |part: &dyn Fn(&Sent, &Sighting) -> Option<f64>| {
             let parts = numbered().filter_map(|(number, drawn)| part(drawn, sight.first(number)?));
@@ -45,6 +47,7 @@ impl Ages {
             decoding: summary(&|_, seen| Some(seen.way?.decoding_s? * 1e3)),
             presented_to_shown: summary(&|_, seen| Some(seen.at_ms - seen.way?.presented_ms)),
             drawn_to_shown: summary(&|drawn, seen| Some(seen.at_ms - drawn.at_ms)),
+            due_to_shown: all_ms.summary(),
         }
     }
 }
@@ -90,7 +93,8 @@ mod tests {
             let drawn_ms = f64::from(number) * 10.0;
             Sighting { top: Some(number), bottom: Some(number), at_ms: drawn_ms + 16.0, way: Some(way(drawn_ms, number != 3)) }
         });
-        let ages = Ages::of(&drawn, &Sight::of(&seen, 4, 1), 1);
+        let sight = Sight::of(&seen, 4, 1);
+        let ages = Ages::of(&drawn, &sight, 1, &sight.ages_ms(&drawn, 1, 50.0));
         let p50_and_count = |summary: Option<Summary>| summary.map(|summary| (summary.p50, summary.count));
         assert_eq!(p50_and_count(ages.due_to_drawn), Some((0.5, 3)));
         assert_eq!(p50_and_count(ages.drawn_to_captured), Some((2.0, 1)));
@@ -100,5 +104,7 @@ mod tests {
         assert_eq!(p50_and_count(ages.decoding), Some((3.0, 2)));
         assert_eq!(p50_and_count(ages.presented_to_shown), Some((1.0, 2)));
         assert_eq!(p50_and_count(ages.drawn_to_shown), Some((16.0, 2)));
+        // The second is as old as the third, by which it was replaced.
+        assert_eq!(ages.due_to_shown.map(|age| (age.max, age.count)), Some((26.5, 3)));
     }
 }

@@ -26,6 +26,7 @@ use crate::cli::Glass;
 use crate::clock::Clock;
 use crate::crosspoint::Crosspoint;
 use crate::display::Display;
+use crate::distribution::Summary;
 use crate::limit::Limit;
 use crate::machine::Machine;
 use crate::page::{Page, Scripts};
@@ -33,7 +34,7 @@ use crate::progress::Progress;
 use crate::publish::Sent;
 use crate::report::note;
 use crate::scratch;
-use crate::sight::Sight;
+use crate::sight::{Seen, Sight};
 use crate::sound::Sound;
 use crate::usage::Usage;
 
@@ -79,6 +80,7 @@ async fn measure(options: &Glass) -> Result<Report> {
     let last = u32::try_from(drawn.len()).context("counting pictures")? - 1;
     // The last picture may be one that is never seen.
     let _ = page.wait("the last picture", LAST_PICTURE, |account| account.video.newest() == Some(last)).await;
+    let end_ms = clock.now_ms();
     let cpu_percent = Usage::of(&crosspoint, &chromium, clock).since(&before);
     let router_ms = Counters::ask(&crosspoint.endpoint).await?.since(&counted);
     crosspoint.check()?;
@@ -87,11 +89,9 @@ async fn measure(options: &Glass) -> Result<Report> {
     ensure!(account.failed.is_none(), "the page: {}", account.failed.as_deref().unwrap_or_default());
     let warm_up = warm_up(options);
     let sight = Sight::of(&account.video.ours(), drawn.len(), warm_up);
-    let ages = Ages::of(&drawn, &sight, warm_up);
-    let limits = [
-        Limit::most("--max-p50-ms", options.max_p50_ms, ages.drawn_to_shown.map(|age| age.p50)),
-        Limit::most("--max-p95-ms", options.max_p95_ms, ages.drawn_to_shown.map(|age| age.p95)),
-    ];
+    let all_ms = sight.ages_ms(&drawn, warm_up, end_ms);
+    let ages = Ages::of(&drawn, &sight, warm_up, &all_ms);
+    let limits = limits(options, &ages, &sight.seen);
     Ok(Report {
         machine,
         width: format.width(),
@@ -107,8 +107,19 @@ async fn measure(options: &Glass) -> Result<Report> {
         clock_bound_ms: account.video.clock.bound_ms(),
         clock_round_trips: account.video.clock.round_trips(),
         cpu_percent,
-        limits: limits.into_iter().flatten().collect(),
+        limits,
     })
+}
+
+fn limits(given: &Glass, ages: &Ages, seen: &Seen) -> Vec<Limit> {
+    let age = |part: fn(Summary) -> f64| ages.due_to_shown.map(part);
+    let limits = [
+        Limit::most("--max-p50-ms", given.max_p50_ms, age(|age| age.p50)),
+        Limit::most("--max-p95-ms", given.max_p95_ms, age(|age| age.p95)),
+        Limit::most("--max-p99-ms", given.max_p99_ms, age(|age| age.p99)),
+        Limit::least("--min-shown-percent", given.min_shown_percent, Some(seen.percent)),
+    ];
+    limits.into_iter().flatten().collect()
 }
 
 /// Draws a picture a period; says when each was drawn.

@@ -76,6 +76,7 @@ impl fmt::Display for Report {
         write_row(f, "\ndrawn to …, ms", PERCENTILES.map(str::to_owned))?;
         write_row(f, "received", percentiles(ages.drawn_to_received))?;
         write_row(f, "shown", percentiles(ages.drawn_to_shown))?;
+        write_row(f, "due to shown, of all", percentiles(ages.due_to_shown))?;
         write_row(f, "\nwhere the time goes, ms", PERCENTILES.map(str::to_owned))?;
         write_row(f, "X server, wait for capture", percentiles(ages.drawn_to_captured))?;
         write_row(f, "convert, encode, send", percentiles(ages.captured_to_received))?;
@@ -97,7 +98,11 @@ impl fmt::Display for Report {
         writeln!(f, "clock: CLOCK_MONOTONIC; error of the page's times at most {bound} ({} round trips);", self.clock_round_trips)?;
         writeln!(f, "when pictures were captured is told by the wall clock, in whole milliseconds, and may be off by more")?;
         let late = ages.due_to_drawn.map_or_else(|| "–".to_owned(), |late| format!("{:.1} ms (p99)", late.p99));
-        writeln!(f, "painter: pictures were drawn {late} after they were due; ages count from when the X server was asked to")?;
+        writeln!(f, "painter: pictures were drawn {late} after they were due; parts count from when the X server was asked to")?;
+        writeln!(
+            f,
+            "“of all” counts from when each was due, shown or not: one that was not is as old as the one shown instead, or the end"
+        )?;
         self.limits.iter().try_for_each(|limit| writeln!(f, "{limit}"))
     }
 }
@@ -133,7 +138,7 @@ mod tests {
                 period_ms: Some(33.3),
             },
             torn_percent: 0.5,
-            ages_ms: Ages { drawn_to_shown: Some(summary), due_to_drawn: Some(summary), ..Ages::default() },
+            ages_ms: Ages { drawn_to_shown: Some(summary), due_to_shown: Some(summary), due_to_drawn: Some(summary), ..Ages::default() },
             router_ms: Some(Stages { read: 0.5, convert: 0.25, encode: 4.0 }),
             buffers_ms: BufferAges { ahead: Some(summary), ..BufferAges::default() },
             clock_bound_ms: Some(0.0625),
@@ -149,6 +154,7 @@ mod tests {
         let row =
             |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap_or_default().split_ascii_whitespace().collect::<Vec<_>>();
         assert_eq!(row("shown")[1..], ["30.0", "42.0", "45.0", "58.0", "71.2", "31.5"]);
+        assert_eq!(row("due to shown")[5..], ["30.0", "42.0", "45.0", "58.0", "71.2", "31.5"]);
         assert_eq!(row("received")[1..], ["–"; 6]);
         assert_eq!((row("… converting"), row("… sending")), (vec!["…", "converting", "0.2"], vec!["…", "sending,", "receiving", "–"]));
         assert_eq!((row("picture ahead")[4..].len(), row("pictures, with")[3..].len()), (6, 6));

@@ -101,7 +101,7 @@ fn camera_latency(answer: &Value) -> Vec<Row> {
 }
 
 fn glass(answer: &Value) -> Vec<Row> {
-    let shown = &answer["ages_ms"]["drawn_to_shown"];
+    let shown = &answer["ages_ms"]["due_to_shown"];
     let ours = |part: &str| vec![Series { name: OURS.to_owned(), rounds: vec![shown[part].as_f64()] }];
     vec![
         row("Screen → picture in Chromium by WebRTC, p50", "ms", ours("p50"), "15 to 20", Some(35.0)),
