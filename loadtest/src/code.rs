@@ -3,7 +3,7 @@
 //! The number is written twice, in a strip at the top and one at the bottom, so that a picture that was overwritten while it was read
 //! shows: its strips disagree. A strip is 32 cells wide: 24 bits of the number and 8 of its CRC, most significant first. Each cell is
 //! drawn light over dark for 1 and dark over light for 0, so that a reader compares a cell only with itself and needs no threshold. The
-//! reader is `page/code.js`; the tests hold it against this.
+//! readers are `page/code.js` and [`read`]; the tests hold both against [`draw`].
 
 use crosspoint_ffi::I420Mut;
 
@@ -43,6 +43,34 @@ pub(crate) fn cells(width: usize, height: usize, number: u32) -> impl Iterator<I
     })
 }
 
+/// The numbers in the top and the bottom strip of a picture, of packed `luma`; nothing where none can be read.
+pub(crate) fn read(luma: &[u8], width: usize) -> [Option<u32>; 2] {
+    let rows = strip_rows(luma.len() / width);
+    [luma.get(..rows * width), luma.len().checked_sub(rows * width).and_then(|start| luma.get(start..))]
+        .map(|strip| strip.filter(|strip| !strip.is_empty()).and_then(|strip| read_strip(strip, width, rows)))
+}
+
+fn read_strip(luma: &[u8], width: usize, rows: usize) -> Option<u32> {
+    let mut word = 0_u32;
+    for cell in 0..CELLS {
+        let (x, end) = (cell * width / CELLS, (cell + 1) * width / CELLS);
+        // The middle of each half: the edges blur.
+        let margin = (end - x) / 4;
+        let mean = |top: usize, bottom: usize| {
+            let sum: u32 =
+                (top..bottom).flat_map(|row| &luma[row * width + x + margin..row * width + end - margin]).map(|&y| u32::from(y)).sum();
+            f64::from(sum) / ((end - x - 2 * margin) * (bottom - top)) as f64
+        };
+        let difference = mean(rows / 8, (rows * 3).div_ceil(8)) - mean(rows * 5 / 8, (rows * 7).div_ceil(8));
+        if difference.abs() < LEAST_CONTRAST {
+            return None;
+        }
+        word = word << 1 | u32::from(difference > 0.0);
+    }
+    let number = word >> 8;
+    (crc8(number) == word as u8).then_some(number)
+}
+
 /// The rows of a strip in a picture of `height` rows: a tenth, in multiples of four so that chroma rows and both halves are whole.
 pub(crate) fn strip_rows(height: usize) -> usize {
     height / 40 * 4
@@ -61,6 +89,9 @@ const CELLS: usize = 32;
 const LIGHT: u8 = 235;
 const DARK: u8 = 16;
 
+/// Of 219 steps between dark and light: what compression leaves of a cell is far above, what it makes of a flat one far below.
+const LEAST_CONTRAST: f64 = 24.0;
+
 /// The least sides that leave a cell enough pixels to survive compression.
 pub(crate) const MIN_WIDTH: u32 = 320;
 pub(crate) const MIN_HEIGHT: u32 = 180;
@@ -76,8 +107,15 @@ mod tests {
     const WIDTH: usize = 640;
     const HEIGHT: usize = 360;
 
-    /// What the page's reader makes of packed I420 pictures: the number in the top strip and the one in the bottom strip of each.
+    /// What both readers make of pictures, which must be the same.
     fn read_back(pictures: &[Vec<u8>]) -> Vec<[Option<u32>; 2]> {
+        let ours: Vec<_> = pictures.iter().map(|picture| read(&picture[..WIDTH * HEIGHT], WIDTH)).collect();
+        assert_eq!(ours, read_by_page(pictures));
+        ours
+    }
+
+    /// What the page's reader makes of packed I420 pictures: the number in the top strip and the one in the bottom strip of each.
+    fn read_by_page(pictures: &[Vec<u8>]) -> Vec<[Option<u32>; 2]> {
         let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/page/code.js");
         let script = format!(
             "import fs from 'node:fs'; import {{ readCode, stripRows }} from 'file://{}';

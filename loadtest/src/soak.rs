@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::cli::Soak;
+use crate::distribution::Summary;
 use crate::fanout::viewer::locally;
 use crate::impair::Impairment;
 use crate::limit::Limit;
@@ -15,7 +16,7 @@ use crate::machine::Machine;
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::report::{note, write_row};
-use crate::view::account::{Account, Behaviour};
+use crate::view::account::{Account, Behaviour, OMISSION};
 use crate::view::crowd::Crowd;
 use crate::view::stage::Stage;
 
@@ -73,13 +74,7 @@ async fn measure(options: &Soak) -> Result<Report> {
         crate::plot::time_line(path, "Memory of the router's own", "MiB", &points)?;
     }
     let accounts = crowd.accounts(&stage.schedule, std::time::Instant::now());
-    let (mib_per_hour, new_descriptors) = (slope_mib_per_hour(&samples), new_descriptors(&samples));
-    let limits = [
-        Limit::most("--max-mib-per-hour", options.max_mib_per_hour, mib_per_hour),
-        Limit::most("--max-new-descriptors", options.max_new_descriptors, new_descriptors),
-    ];
-    let limits = limits.into_iter().flatten().collect();
-    Ok(Report { machine, minutes: options.minutes, samples, mib_per_hour, new_descriptors, accounts, limits })
+    Ok(Report::new(machine, options, samples, accounts))
 }
 
 impl Sample {
@@ -118,6 +113,21 @@ struct Report {
 }
 
 impl Report {
+    fn new(machine: Machine, options: &Soak, samples: Vec<Sample>, accounts: Vec<Account>) -> Self {
+        let (mib_per_hour, new_descriptors) = (slope_mib_per_hour(&samples), new_descriptors(&samples));
+        let steady = || accounts.iter().filter(|account| account.behaviour == Behaviour::Steady);
+        let age = steady().filter_map(|account| Some(account.age_ms?.p99)).max_by(f64::total_cmp);
+        let pictures = steady().filter_map(|account| account.pictures_percent).min_by(f64::total_cmp);
+        let limits = [
+            Limit::most("--max-age-p99-ms", options.max_age_p99_ms, age),
+            Limit::least("--min-pictures-percent", options.min_pictures_percent, pictures),
+            Limit::most("--max-mib-per-hour", options.max_mib_per_hour, mib_per_hour),
+            Limit::most("--max-new-descriptors", options.max_new_descriptors, new_descriptors),
+        ];
+        let limits = limits.into_iter().flatten().collect();
+        Self { machine, minutes: options.minutes, samples, mib_per_hour, new_descriptors, accounts, limits }
+    }
+
     /// Whether all limits held, and nobody who read steadily was ended.
     fn held(&self) -> bool {
         let ended = self.accounts.iter().any(|account| account.behaviour == Behaviour::Steady && account.ended > 0);
@@ -142,10 +152,18 @@ impl fmt::Display for Report {
         for account in &self.accounts {
             let (name, breaks) = (format!("{:?}, {:?}", account.kind, account.behaviour).to_lowercase(), account.breaks);
             writeln!(f, "{name}: {} viewers, {} pictures, {breaks} breaks, {} ended", account.viewers, account.pictures, account.ended)?;
+            if let Some((age, percent)) = account.age_ms.zip(account.pictures_percent) {
+                let Summary { p50, p99, max, .. } = age;
+                writeln!(f, "  {percent:.2} % of what was due came; ages p50 {p50:.1} ms, p99 {p99:.1} ms, at most {max:.1} ms")?;
+            }
+            if let Some(Summary { p99, max, .. }) = account.gap_ms {
+                writeln!(f, "  from one picture to the next p99 {p99:.1} ms, at most {max:.1} ms")?;
+            }
             if let Some(trouble) = &account.trouble {
                 writeln!(f, "  ended: {trouble}")?;
             }
         }
+        writeln!(f, "{OMISSION}")?;
         self.limits.iter().try_for_each(|limit| writeln!(f, "{limit}"))
     }
 }

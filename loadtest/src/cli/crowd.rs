@@ -73,6 +73,9 @@ pub(crate) struct Publish {
     /// The most for the 99th percentile from arrival to the camera, of every publisher, by the router's own count.
     #[arg(long, value_name = "MS", help_heading = "Limits")]
     pub(crate) max_server_p99_ms: Option<f64>,
+    /// The most for the 99th percentile of due at the publisher to read from the camera, of every publisher, of all pictures.
+    #[arg(long, value_name = "MS", help_heading = "Limits")]
+    pub(crate) max_age_p99_ms: Option<f64>,
 }
 
 /// What `soak` runs with.
@@ -90,6 +93,12 @@ pub(crate) struct Soak {
     /// Draw its memory over the time into this file, as SVG.
     #[arg(long, value_name = "PATH")]
     pub(crate) plot: Option<PathBuf>,
+    /// The most for the 99th percentile of the ages of pictures, of all that were due to WebSocket viewers who read steadily.
+    #[arg(long, value_name = "MS", help_heading = "Limits")]
+    pub(crate) max_age_p99_ms: Option<f64>,
+    /// The least share of what is published that they get.
+    #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
+    pub(crate) min_pictures_percent: Option<f64>,
     /// The most memory that it may grow by in an hour, by its second half.
     #[arg(long, value_name = "MIB", help_heading = "Limits")]
     pub(crate) max_mib_per_hour: Option<f64>,

@@ -74,7 +74,9 @@ Examples:
 
 pub(super) const PUBLISH: &str = "\
 A camera has one publisher: each gets a router of its own, whose camera is read at 30 Hz. A clip of 720p30 H.264 is sent in real time, as
-MPEG-TS over WebSocket, or in RTP by a WebRTC peer on str0m. The router's processor time and ours are told apart.
+MPEG-TS over WebSocket, or in RTP by a WebRTC peer on str0m. A reader looks at the camera 30 times a second, as Chromium does, and reads
+each picture's number back from its pixels: ages count from when each picture was due, one that was never there is as old as the one that
+was there instead. The router's processor time and ours are told apart.
 
 Examples:
   loadtest publish --websocket 4 --webrtc 4 --whip 4

@@ -17,6 +17,7 @@ use crate::cli::Publish;
 use crate::clip::Clip;
 use crate::clock::Clock;
 use crate::crosspoint::Crosspoint;
+use crate::distribution::Summary;
 use crate::fanout::viewer::locally;
 use crate::limit::Limit;
 use crate::machine::Machine;
@@ -25,7 +26,7 @@ use crate::progress::Progress;
 use crate::publish::publish;
 use crate::reader::Reader;
 use crate::report::{note, number, write_row};
-use crate::sight::percent;
+use crate::sight::{Sight, percent};
 
 /// Measures, prints the report, and says whether the limits held.
 ///
@@ -71,7 +72,13 @@ async fn measure(options: &Publish) -> Result<Report> {
     }
     drop(progress);
     let generator_percent = (own_cpu_ms() - own_ms) / 10.0 / start.elapsed().as_secs_f64();
-    let all = || publishers.iter().filter_map(|publisher| publisher.figures);
+    let limits = limits(options, &publishers);
+    Ok(Report { machine, seconds: options.seconds, publishers, generator_percent, limits })
+}
+
+/// What the worst of them is held against.
+fn limits(options: &Publish, publishers: &[Publisher]) -> Vec<Limit> {
+    let all = || publishers.iter().filter_map(|publisher| publisher.figures.as_ref());
     let limits = [
         Limit::least("--min-shown-percent", options.min_shown_percent, all().map(|figures| figures.shown_percent).min_by(f64::total_cmp)),
         Limit::most(
@@ -79,15 +86,20 @@ async fn measure(options: &Publish) -> Result<Report> {
             options.max_server_p99_ms,
             all().filter_map(|figures| figures.server_p99_ms).max_by(f64::total_cmp),
         ),
+        Limit::most(
+            "--max-age-p99-ms",
+            options.max_age_p99_ms,
+            all().filter_map(|figures| Some(figures.age_ms?.p99)).max_by(f64::total_cmp),
+        ),
     ];
-    let limits = limits.into_iter().flatten().collect();
-    Ok(Report { machine, seconds: options.seconds, publishers, generator_percent, limits })
+    limits.into_iter().flatten().collect()
 }
 
 async fn one(kind: Kind, clip: Clip, format: VideoFormat, binary: &Path) -> Result<Figures> {
     let mut crosspoint = Crosspoint::start(binary, format, false).await?;
     let endpoint = crosspoint.endpoint.clone();
-    let _reader = Reader::start(&crosspoint.camera().context("a camera of our own")?, PERIOD)?;
+    let clock = Clock::start();
+    let reader = Reader::watch(&crosspoint.camera().context("a camera of our own")?, PERIOD, clock)?;
     let process = crosspoint.process().context("a router of our own")?;
     let (router_ms, start) = (process.threads_cpu_ms()?, Instant::now());
     let sent = match kind {
@@ -95,10 +107,10 @@ async fn one(kind: Kind, clip: Clip, format: VideoFormat, binary: &Path) -> Resu
             let video = json!({"video": {"type": "socket", "format": "mpegts", "width": 1280, "height": 720, "frame_rate": FRAME_RATE}});
             endpoint.post("/input/devices/virtual/configure", Some(&video)).await?;
             let (sender, _receiver) = endpoint.open("/input/devices/virtual/socket/video").await?;
-            publish(&sender, clip, Duration::ZERO, Clock::start()).await?.len()
+            publish(&sender, clip, Duration::ZERO, clock).await?
         }
-        Kind::WebRtc => Peer::enter(&endpoint, Door::Offer).await?.publish(clip).await?,
-        Kind::Whip => Peer::enter(&endpoint, Door::Whip).await?.publish(clip).await?,
+        Kind::WebRtc => Peer::enter(&endpoint, Door::Offer).await?.publish(clip, clock).await?,
+        Kind::Whip => Peer::enter(&endpoint, Door::Whip).await?.publish(clip, clock).await?,
     };
     sleep(SETTLE).await;
     let router_percent = (process.threads_cpu_ms()? - router_ms) / 10.0 / start.elapsed().as_secs_f64();
@@ -107,16 +119,24 @@ async fn one(kind: Kind, clip: Clip, format: VideoFormat, binary: &Path) -> Resu
     let stats = &status["stats"];
     let shown = usize::try_from(stats["frames_out"].as_u64().context("a status has frames_out")?)?;
     let [server_p50_ms, server_p99_ms] = ["p50", "p99"].map(|part| stats["latency_ms"][part].as_f64());
-    Ok(Figures { sent, shown, shown_percent: percent(shown, sent), server_p50_ms, server_p99_ms, router_percent })
+    let sight = Sight::of(&reader.seen(), sent.len(), WARM_UP);
+    let ages = sight.ages_ms(&sent, WARM_UP, clock.now_ms());
+    let shown_percent = percent(shown, sent.len());
+    let (age_ms, seen_percent, sent) = (ages.summary(), sight.seen.percent, sent.len());
+    Ok(Figures { sent, shown, shown_percent, seen_percent, age_ms, server_p50_ms, server_p99_ms, router_percent })
 }
 
 /// What one publisher got through.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Figures {
     /// Pictures that were sent, and those that came to the camera.
     sent: usize,
     shown: usize,
     shown_percent: f64,
+    /// Those that its reader saw, of the ones that count.
+    seen_percent: f64,
+    /// From when a picture was due at the publisher to when the camera's reader had read it, or the one that was there instead.
+    age_ms: Option<Summary>,
     /// From arrival to the camera, by the router's own count.
     server_p50_ms: Option<f64>,
     server_p99_ms: Option<f64>,
@@ -145,12 +165,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Machine { processor, cores, kernel, load_before, .. } = &self.machine;
         writeln!(f, "{cores} cores of {processor}, Linux {kernel}, load before {load_before:.2}; {} s", self.seconds)?;
-        write_row(f, "\npublisher", ["sent", "shown", "%", "p50 ms", "p99 ms", "router %"].map(str::to_owned))?;
+        write_row(f, "\npublisher", ["sent", "shown", "%", "read %", "age p50", "p99", "in router", "p99", "router %"].map(str::to_owned))?;
         for Publisher { kind, figures, trouble } in &self.publishers {
             let name = format!("{kind:?}").to_lowercase();
-            if let Some(Figures { sent, shown, shown_percent, server_p50_ms, server_p99_ms, router_percent }) = figures {
-                let [p50, p99] = [server_p50_ms, server_p99_ms].map(|latency| number(*latency));
-                let cells = [sent.to_string(), shown.to_string(), number(Some(*shown_percent)), p50, p99, number(Some(*router_percent))];
+            if let Some(figures) = figures {
+                let Figures { shown_percent, seen_percent, age_ms, server_p50_ms, server_p99_ms, router_percent, .. } = figures;
+                let ages = [age_ms.map(|age| age.p50), age_ms.map(|age| age.p99), *server_p50_ms, *server_p99_ms];
+                let [age_p50, age_p99, p50, p99] = ages.map(number);
+                let [shown, seen, router] = [shown_percent, seen_percent, router_percent].map(|percent| number(Some(*percent)));
+                let cells = [figures.sent.to_string(), figures.shown.to_string(), shown, seen, age_p50, age_p99, p50, p99, router];
                 write_row(f, &name, cells)?;
             }
             if let Some(trouble) = trouble {
@@ -158,6 +181,15 @@ impl fmt::Display for Report {
             }
         }
         writeln!(f, "\nload: {:.1} % of a processor", self.generator_percent)?;
+        writeln!(
+            f,
+            "clock: CLOCK_MONOTONIC, one machine. Ages count from when each picture was due to when the camera's reader, which looks 30 times"
+        )?;
+        writeln!(
+            f,
+            "a second, had it, by its number; one that it never saw is as old as the one it saw instead, or as the end. “In router” is by"
+        )?;
+        writeln!(f, "the router's own count, of what came to the camera; milliseconds")?;
         self.limits.iter().try_for_each(|limit| writeln!(f, "{limit}"))
     }
 }
@@ -165,5 +197,7 @@ impl fmt::Display for Report {
 const FRAME_RATE: u32 = 30;
 const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / FRAME_RATE as u64);
 const BITRATE_BPS: u32 = 2_500_000;
+/// Pictures before those that count: a second, in which the decoder finds its pace.
+const WARM_UP: usize = FRAME_RATE as usize;
 /// The last picture comes to the camera.
 const SETTLE: Duration = Duration::from_millis(300);

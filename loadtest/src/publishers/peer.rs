@@ -14,6 +14,8 @@ use tokio::time::sleep_until;
 
 use crate::client::Endpoint;
 use crate::clip::Clip;
+use crate::clock::Clock;
+use crate::publish::Sent;
 
 /// How it asks to publish.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,11 +54,11 @@ impl Peer {
         Ok(Self { rtc, mid, socket, is_connected: false })
     }
 
-    /// Sends every picture at its time; says how many. A picture that is late does not move those after it.
-    pub(super) async fn publish(mut self, clip: Clip) -> Result<usize> {
+    /// Sends every picture at its time; says when each was. A picture that is late does not move those after it.
+    pub(super) async fn publish(mut self, clip: Clip, clock: Clock) -> Result<Vec<Sent>> {
         let (mut buffer, mut next, local) = (vec![0; DATAGRAM_BYTES], 0, self.socket.local_addr()?);
         let deadline = Instant::now() + CONNECT;
-        let mut start = None;
+        let (mut start, mut sent) = (None, Vec::with_capacity(clip.pictures.len()));
         while next < clip.pictures.len() {
             let mut wake = self.drain()?;
             if self.is_connected {
@@ -75,14 +77,18 @@ impl Peer {
             }
             let now = Instant::now();
             self.rtc.handle_input(Input::Timeout(now))?;
-            if start.is_some_and(|start| now >= start + clip.period * next as u32) {
+            let due = start.map(|start| start + clip.period * next as u32);
+            if let Some(due) = due.filter(|due| now >= *due) {
                 self.drain()?;
                 self.write(&clip, next, now)?;
+                self.drain()?;
+                let at_ms = clock.now_ms();
+                sent.push(Sent { due_ms: at_ms - due.elapsed().as_secs_f64() * 1e3, at_ms });
                 next += 1;
             }
         }
         self.drain()?;
-        Ok(next)
+        Ok(sent)
     }
 
     fn write(&mut self, clip: &Clip, nth: usize, now: Instant) -> Result<()> {

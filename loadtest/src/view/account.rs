@@ -255,6 +255,12 @@ impl Follow {
     }
 }
 
+/// What reports say of their ages.
+pub(crate) const OMISSION: &str = "\
+clock: CLOCK_MONOTONIC, one machine. Ages count from when a frame was due, whether it came or not: one that did not is as old
+as the one that came instead, or as the end. A gap counts for each picture that should have come in it, a wait that was in vain as
+long as it was.";
+
 fn millis(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64() * 1e3
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::account::{Account, Behaviour, Done, Kind};
+use super::account::{Account, Behaviour, Done, Kind, OMISSION};
 use crate::cli::View;
 use crate::distribution::Summary;
 use crate::limit::Limit;
@@ -105,12 +105,7 @@ impl fmt::Display for Report {
             }
         }
         writeln!(f, "\nprocessor, % of one: router {:.1}, load {:.1}", self.router_percent, self.generator_percent)?;
-        writeln!(
-            f,
-            "clock: CLOCK_MONOTONIC, one machine. Ages count from when a frame was due, whether it came or not: one that did not is as old\n\
-             as the one that came instead, or as the end. A gap counts for each picture that should have come in it, a wait that was in vain as\n\
-             long as it was."
-        )?;
+        writeln!(f, "{OMISSION}")?;
         self.limits.iter().try_for_each(|limit| writeln!(f, "{limit}"))
     }
 }
