@@ -91,6 +91,16 @@ impl Distribution {
         self.record(value.max(0.0));
     }
 
+    /// Takes all values of another.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (part, more) in [(&mut self.above, &other.above), (&mut self.below, &other.below)] {
+            part.add(more).expect("it grows as far as the largest value");
+        }
+        self.sum += other.sum;
+        self.least = self.least.min(other.least);
+        self.most = self.most.max(other.most);
+    }
+
     /// How many values there are.
     pub(crate) fn count(&self) -> u64 {
         self.above.len() + self.below.len()
@@ -213,6 +223,16 @@ mod tests {
         assert_eq!((summary.count, summary.max), (20_000, values[19_999]));
         assert!((summary.mean - values.iter().sum::<f64>() / 20_000.0).abs() < 1e-6);
         assert_eq!(distribution.steps().map(|(_, count)| count).sum::<u64>(), 20_000);
+    }
+
+    #[test]
+    fn two_together_are_as_if_they_had_been_one() {
+        let of = |values: &[f64]| values.iter().copied().collect::<Distribution>();
+        let mut both = of(&[-2.0, 1.0]);
+        both.add(&of(&[3.0, 50_000.0]));
+        assert_eq!(both.summary(), of(&[-2.0, 1.0, 3.0, 50_000.0]).summary());
+        both.add(&Distribution::default());
+        assert_eq!((both.count(), both.percentile(0.0), both.percentile(100.0)), (4, Some(-2.0), Some(50_000.0)));
     }
 
     #[test]

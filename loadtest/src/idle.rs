@@ -11,11 +11,13 @@ use tokio::time::sleep;
 
 use crate::cli::Idle;
 use crate::crosspoint::Crosspoint;
+use crate::distribution::Spread;
 use crate::fanout::relay::Relay;
 use crate::fanout::rtc::janus::Janus;
 use crate::fanout::rtmp::Pushed;
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::plot::{Chart, Draw};
 use crate::process::Process;
 use crate::report::{number, write_row};
 
@@ -38,7 +40,7 @@ pub(crate) async fn run(options: &Idle) -> Result<bool> {
         rows.push(Row::new("npm node-media-server", node_media_server(&options.peers_folder).await));
     }
     let report = Report { machine, rows, limits: limit.into_iter().collect() };
-    crate::report::print(&report, options.common.json)?;
+    crate::report::print(&report, &options.common)?;
     Ok(report.limits.iter().all(|limit| limit.held))
 }
 
@@ -107,6 +109,15 @@ struct Report {
     machine: Machine,
     rows: Vec<Row>,
     limits: Vec<Limit>,
+}
+
+impl Draw for Report {
+    fn charts(&self) -> Vec<Chart> {
+        let chart = |title: &str, part: fn(&Row) -> [Option<f64>; 1]| {
+            Chart::rows(title, "MiB", self.rows.iter().map(|row| (row.name.to_owned(), Spread::of(part(row).into_iter().flatten()))))
+        };
+        chart("Private memory", |row| row.private_mib).into_iter().chain(chart("Resident memory", |row| row.resident_mib)).collect()
+    }
 }
 
 impl fmt::Display for Report {

@@ -30,6 +30,7 @@ use crate::crosspoint::Crosspoint;
 use crate::distribution::Spread;
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::plot::{Chart, Draw};
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::publish::{publish, send};
@@ -43,7 +44,7 @@ use crate::scratch;
 /// When the router cannot be measured.
 pub(crate) async fn run(options: &Ingest) -> Result<bool> {
     let report = measure(options).await?;
-    crate::report::print(&report, options.common.json)?;
+    crate::report::print(&report, &options.common)?;
     Ok(report.limits.iter().all(|limit| limit.held))
 }
 
@@ -185,6 +186,13 @@ struct Report {
     bitrate_bps: f64,
     rows: Vec<Row>,
     limits: Vec<Limit>,
+}
+
+impl Draw for Report {
+    fn charts(&self) -> Vec<Chart> {
+        let rows = self.rows.iter().map(|row| (row.name.to_owned(), row.spread()));
+        Chart::rows("720p30 from the publisher to the camera", "% of a processor", rows).into_iter().collect()
+    }
 }
 
 impl fmt::Display for Report {

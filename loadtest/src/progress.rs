@@ -1,8 +1,9 @@
 //! How far a measurement is, to whoever watches.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -24,6 +25,7 @@ impl Progress {
             bar.set_style(style);
         }
         bar.set_message(what);
+        SHOWN.set(Some(bar.downgrade()));
         let (shown, start) = (bar.clone(), Instant::now());
         let ticking = tokio::spawn(async move {
             loop {
@@ -42,6 +44,19 @@ impl Drop for Progress {
         }
         self.bar.finish_and_clear();
     }
+}
+
+/// Does what writes to the terminal, with the bar out of its way.
+pub(crate) fn above(write: impl FnOnce()) {
+    match SHOWN.with_borrow(|shown| shown.as_ref().and_then(WeakProgressBar::upgrade)) {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+thread_local! {
+    /// The bar that is on the terminal: there is one thread, and one measurement at a time.
+    static SHOWN: RefCell<Option<WeakProgressBar>> = const { RefCell::new(None) };
 }
 
 /// Seldom enough to disturb nothing.

@@ -6,27 +6,32 @@ use std::io::Write as _;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::cli::Common;
 use crate::distribution::Summary;
+use crate::plot::{Draw, draw};
+use crate::progress;
 
-/// Prints `report` as a table for people, or as JSON for machines.
+/// Prints `report` as a table for people, or as JSON for machines; and draws it, where that was asked.
 ///
 /// # Errors
-/// When nobody reads it.
-pub(crate) fn print(report: &(impl Display + Serialize), json: bool) -> Result<()> {
+/// When nobody reads it, or what was asked for cannot be drawn.
+pub(crate) fn print(report: &(impl Display + Draw + Serialize), common: &Common) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    if json {
+    if common.json {
         serde_json::to_writer_pretty(&mut out, report)?;
         writeln!(out)?;
     } else {
         write!(out, "{report}")?;
     }
-    Ok(())
+    common.plot.as_deref().map_or(Ok(()), |path| draw(path, &report.charts()))
 }
 
 /// Says what happens now, to whoever watches.
 pub(crate) fn note(what: &str) {
-    // Nobody may be watching.
-    let _ = writeln!(std::io::stderr(), "loadtest: {what}");
+    progress::above(|| {
+        // Nobody may be watching.
+        let _ = writeln!(std::io::stderr(), "loadtest: {what}");
+    });
 }
 
 /// Writes a row of a table.

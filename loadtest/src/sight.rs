@@ -106,6 +106,13 @@ impl Sight {
         sent.iter().enumerate().skip(warm_up).map(of).collect()
     }
 
+    /// How old each frame was that was seen, from when it left, at the second that it did.
+    pub(crate) fn over_time(&self, sent: &[Sent], warm_up: usize) -> Vec<(f64, f64)> {
+        let start_ms = sent.get(warm_up).map_or(0.0, |sent| sent.at_ms);
+        let seen = sent.iter().zip(&self.first).skip(warm_up).filter_map(|(sent, first)| Some((sent.at_ms, first.as_ref()?.at_ms)));
+        seen.map(|(sent_ms, seen_ms)| ((sent_ms - start_ms) / 1e3, seen_ms - sent_ms)).collect()
+    }
+
     /// Where a frame was first seen whole; nothing for those never seen.
     pub(crate) fn first(&self, number: usize) -> Option<&Sighting> {
         self.first.get(number)?.as_ref()

@@ -13,10 +13,11 @@ use crate::fanout::viewer::locally;
 use crate::impair::Impairment;
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::plot::{Chart, Draw};
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::report::{note, write_row};
-use crate::view::account::{Account, Behaviour, OMISSION};
+use crate::view::account::{Account, Behaviour, OMISSION, charts};
 use crate::view::crowd::Crowd;
 use crate::view::stage::Stage;
 
@@ -26,7 +27,7 @@ use crate::view::stage::Stage;
 /// When something that is needed cannot be started, or ends.
 pub(crate) async fn run(options: &Soak) -> Result<bool> {
     let report = locally(measure(options)).await?;
-    crate::report::print(&report, options.common.json)?;
+    crate::report::print(&report, &options.common)?;
     Ok(report.held())
 }
 
@@ -69,10 +70,6 @@ async fn measure(options: &Soak) -> Result<Report> {
     drop(progress);
     // What is on its way arrives.
     sleep(ARRIVE).await;
-    if let Some(path) = &options.plot {
-        let points: Vec<(f64, f64)> = samples.iter().map(|sample| (sample.seconds, sample.private_mib)).collect();
-        crate::plot::time_line(path, "Memory of the router's own", "MiB", &points)?;
-    }
     let accounts = crowd.accounts(&stage.schedule, std::time::Instant::now());
     Ok(Report::new(machine, options, samples, accounts))
 }
@@ -132,6 +129,19 @@ impl Report {
     fn held(&self) -> bool {
         let ended = self.accounts.iter().any(|account| account.behaviour == Behaviour::Steady && account.ended > 0);
         !ended && self.limits.iter().all(|limit| limit.held)
+    }
+}
+
+impl Draw for Report {
+    fn charts(&self) -> Vec<Chart> {
+        let over_time = |title: &str, unit: &str, figure: fn(&Sample) -> f64| {
+            Chart::line(title, "seconds", unit, self.samples.iter().map(|sample| (sample.seconds, figure(sample))).collect())
+        };
+        let router = [
+            over_time("Memory of the router's own", "MiB", |sample| sample.private_mib),
+            over_time("Its descriptors", "files", |sample| sample.descriptors as f64),
+        ];
+        router.into_iter().flatten().chain(charts(&self.accounts)).collect()
     }
 }
 

@@ -26,6 +26,7 @@ use crate::cli::{CameraLatency, CameraLatencyLimits, Phase, Visible};
 use crate::clip::Clip;
 use crate::clock::Clock;
 use crate::crosspoint::{Crosspoint, write_wrapper};
+use crate::distribution::Distribution;
 use crate::limit::Limit;
 use crate::machine::Machine;
 use crate::page::{Account, Page, Scripts, Sightings};
@@ -42,7 +43,7 @@ use crate::usage::{Cpu, Usage};
 /// When something that is needed cannot be started, or ends.
 pub(crate) async fn run(options: &CameraLatency) -> Result<bool> {
     let report = measure(options).await?;
-    crate::report::print(&report, options.common.json)?;
+    crate::report::print(&report, &options.common)?;
     Ok(report.held())
 }
 
@@ -114,14 +115,20 @@ fn conclude(options: &CameraLatency, run: Run, account: &Account) -> Result<Repo
     let frames = &frames[warm_up..];
     let [page_ms, visible_ms] = [&worker, &video].map(|sight| sight.as_ref().map(|sight| sight.ages_ms(&sent, warm_up, end_ms)));
     let reader_period_ms = reader_period_ms(&reads, &sent);
-    let view = |sight: Sight| ViewReport { torn_percent: sight.torn_percent(), frames: sight.seen };
+    let parts_ms = Parts::of(frames, server.p50_ms, [page_ms.as_ref(), visible_ms.as_ref()]);
+    let view = |sight: Sight, ages: Option<Distribution>| ViewReport {
+        torn_percent: sight.torn_percent(),
+        over_time: sight.over_time(&sent, warm_up),
+        frames: sight.seen,
+        ages: ages.unwrap_or_default(),
+    };
     let views = watched(options, account);
     let report = Report {
         machine,
         clip,
-        in_page: worker.map(view),
-        visible: video.map(view),
-        parts_ms: Parts::of(frames, server.p50_ms, [page_ms.as_ref(), visible_ms.as_ref()]),
+        in_page: worker.map(|sight| view(sight, page_ms)),
+        visible: video.map(|sight| view(sight, visible_ms)),
+        parts_ms,
         reader_period_ms,
         passed_by_percent: server.p50_ms.zip(reader_period_ms).map(|(p50, period)| passed_by_percent(frames, p50, period)),
         server,

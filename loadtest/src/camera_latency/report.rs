@@ -6,8 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::analysis::Parts;
+use crate::distribution::Distribution;
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::plot::{Chart, Draw};
 use crate::report::{PERCENTILES, number, percentiles, write_row};
 use crate::sight::Seen;
 use crate::usage::Cpu;
@@ -63,6 +65,11 @@ pub(crate) struct ViewReport {
     pub(crate) frames: Seen,
     /// Pictures torn or unreadable, of all looked at.
     pub(crate) torn_percent: f64,
+    /// How old frames were, from when each was due, of all; and of those seen, at the second that each was sent.
+    #[serde(skip)]
+    pub(crate) ages: Distribution,
+    #[serde(skip)]
+    pub(crate) over_time: Vec<(f64, f64)>,
 }
 
 /// What the router says of itself.
@@ -78,6 +85,15 @@ impl Report {
     /// Whether all limits held.
     pub(crate) fn held(&self) -> bool {
         self.limits.iter().all(|limit| limit.held)
+    }
+}
+
+impl Draw for Report {
+    fn charts(&self) -> Vec<Chart> {
+        let ages = |view: &ViewReport, name: &str| Chart::histogram(format!("Due to {name}, of all frames"), "ms", &view.ages);
+        let over_time =
+            |view: &ViewReport, name: &str| Chart::line(format!("Sent to {name}, of those seen"), "seconds", "ms", view.over_time.clone());
+        self.views().flat_map(|(name, view)| [ages(view, name), over_time(view, name)]).flatten().collect()
     }
 }
 
@@ -206,7 +222,7 @@ mod tests {
                 jitter_ms: 4.0,
                 phase: "sweep",
             },
-            in_page: Some(ViewReport { frames, torn_percent: 0.3 }),
+            in_page: Some(ViewReport { frames, torn_percent: 0.3, ages: [20.0, 30.0].into_iter().collect(), over_time: vec![(0.0, 20.0)] }),
             visible: None,
             parts_ms: Parts { due_to_sent: Some(summary), wait: Some(summary), sent_to_page: Some(summary), ..Parts::default() },
             server: ServerReport { p50_ms: Some(1.5), p99_ms: Some(3.25), stats: Value::Null },

@@ -1,7 +1,5 @@
 //! What crowds of publishers and viewers run with.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::{Common, parse_millis, parse_percent};
@@ -90,9 +88,6 @@ pub(crate) struct Soak {
     /// Who watches.
     #[command(flatten)]
     pub(crate) crowd: CrowdOptions,
-    /// Draw its memory over the time into this file, as SVG.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) plot: Option<PathBuf>,
     /// The most for the 99th percentile of the ages of pictures, of all that were due to WebSocket viewers who read steadily.
     #[arg(long, value_name = "MS", help_heading = "Limits")]
     pub(crate) max_age_p99_ms: Option<f64>,
@@ -128,9 +123,6 @@ pub(crate) struct View {
     /// Turn a bit over in some of them.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = parse_percent, help_heading = "A bad link")]
     pub(crate) corrupt_percent: f64,
-    /// Draw how old pictures were at WebSocket viewers into this file, as SVG.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) plot: Option<PathBuf>,
     /// The least share of what is published that WebSocket viewers get who read steadily.
     #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
     pub(crate) min_pictures_percent: Option<f64>,

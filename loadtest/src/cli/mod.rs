@@ -71,6 +71,9 @@ pub(crate) struct Common {
     /// Print the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Draw it into this file, as SVG: histograms, time lines, bars with their spread.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) plot: Option<PathBuf>,
 }
 
 /// What `density` runs with.
@@ -103,6 +106,12 @@ pub(crate) struct Density {
     /// The most memory of a router on average, in MiB.
     #[arg(long, value_name = "MIB", help_heading = "Limits")]
     pub(crate) max_mib: Option<f64>,
+    /// The most for the 99th percentile from arrival to the camera, of the worst camera.
+    #[arg(long, value_name = "MS", help_heading = "Limits")]
+    pub(crate) max_p99_ms: Option<f64>,
+    /// The least sandboxes that must not break.
+    #[arg(long, value_name = "COUNT", help_heading = "Limits")]
+    pub(crate) min_sandboxes: Option<f64>,
 }
 
 /// What `peers` runs with.

@@ -37,7 +37,7 @@ use crate::wait::until;
 /// When something that is needed cannot be started.
 pub(crate) async fn run(options: &Density) -> Result<bool> {
     let report = measure(options).await?;
-    crate::report::print(&report, options.common.json)?;
+    crate::report::print(&report, &options.common)?;
     Ok(report.held())
 }
 

@@ -9,6 +9,7 @@ use super::account::Account;
 use crate::cli::Density;
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::plot::{Chart, Draw};
 
 /// A number of sandboxes at once.
 #[derive(Debug, Serialize)]
@@ -101,8 +102,11 @@ impl Projection {
 
 impl Report {
     pub(super) fn new(machine: Machine, options: &Density, steps: Vec<Step>) -> Self {
-        let mean = steps.iter().rfind(|step| step.broken.is_none()).and_then(|step| step.mean);
+        let last = steps.iter().rfind(|step| step.broken.is_none());
+        let mean = last.and_then(|step| step.mean);
         let limits = [
+            Limit::least("--min-sandboxes", options.min_sandboxes, last.map(|step| f64::from(step.sandboxes))),
+            Limit::most("--max-p99-ms", options.max_p99_ms, last.and_then(|step| step.worst_p99_ms)),
             Limit::most("--max-cpu-percent", options.max_cpu_percent, mean.map(|mean| mean.cpu_percent)),
             Limit::most("--max-mib", options.max_mib, mean.map(|mean| mean.crosspoint_mib)),
         ];
@@ -119,6 +123,23 @@ impl Report {
 
     pub(super) fn held(&self) -> bool {
         self.limits.iter().all(|limit| limit.held)
+    }
+}
+
+impl Draw for Report {
+    fn charts(&self) -> Vec<Chart> {
+        let of = |title: &str, unit: &str, figure: &dyn Fn(&Step) -> Option<f64>| {
+            let points = self.steps.iter().filter_map(|step| Some((f64::from(step.sandboxes), figure(step)?)));
+            Chart::line(title, "sandboxes", unit, points.collect())
+        };
+        let charts = [
+            of("What a sandbox takes", "% of a processor", &|step| Some(step.mean?.cpu_percent)),
+            of("A sandbox's memory", "MiB", &|step| Some(step.mean?.mib)),
+            of("A sandbox's wake-ups", "a second", &|step| Some(step.mean?.wake_ups_per_s)),
+            of("The worst camera's 99th percentile", "ms", &|step| step.worst_p99_ms),
+            of("How busy the machine was", "%", &|step| Some(step.machine_busy_percent)),
+        ];
+        charts.into_iter().flatten().collect()
     }
 }
 

@@ -35,7 +35,7 @@ use crate::publish::publish;
 /// When something that is needed cannot be started, or ends.
 pub(crate) async fn run(options: &Fanout) -> Result<bool> {
     let report = viewer::locally(measure(options)).await?;
-    crate::report::print(&report, options.common.json)?;
+    crate::report::print(&report, &options.common)?;
     Ok(report.held())
 }
 

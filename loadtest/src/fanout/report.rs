@@ -9,6 +9,7 @@ use crate::cli::Fanout;
 use crate::distribution::Spread;
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::plot::{Chart, Draw};
 
 /// What a frame costs for each viewer.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +81,13 @@ impl Report {
 
     pub(super) fn held(&self) -> bool {
         self.limits.iter().all(|limit| limit.held)
+    }
+}
+
+impl Draw for Report {
+    fn charts(&self) -> Vec<Chart> {
+        let rows = self.rows.iter().map(|row| (row.name.clone(), row.spread()));
+        Chart::rows("A frame and viewer", "µs of processor time", rows).into_iter().collect()
     }
 }
 

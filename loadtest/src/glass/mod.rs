@@ -44,7 +44,7 @@ use crate::usage::Usage;
 /// When something that is needed cannot be started, or ends.
 pub(crate) async fn run(options: &Glass) -> Result<bool> {
     let report = measure(options).await?;
-    crate::report::print(&report, options.common.json)?;
+    crate::report::print(&report, &options.common)?;
     Ok(report.held())
 }
 
@@ -91,7 +91,7 @@ async fn measure(options: &Glass) -> Result<Report> {
     let sight = Sight::of(&account.video.ours(), drawn.len(), warm_up);
     let all_ms = sight.ages_ms(&drawn, warm_up, end_ms);
     let ages = Ages::of(&drawn, &sight, warm_up, &all_ms);
-    let limits = limits(options, &ages, &sight.seen);
+    let (limits, over_time) = (limits(options, &ages, &sight.seen), sight.over_time(&drawn, warm_up));
     Ok(Report {
         machine,
         width: format.width(),
@@ -107,6 +107,8 @@ async fn measure(options: &Glass) -> Result<Report> {
         clock_bound_ms: account.video.clock.bound_ms(),
         clock_round_trips: account.video.clock.round_trips(),
         cpu_percent,
+        ages: all_ms,
+        over_time,
         limits,
     })
 }

@@ -6,8 +6,10 @@ use serde::Serialize;
 
 use super::ages::{Ages, BufferAges};
 use super::stages::Stages;
+use crate::distribution::Distribution;
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::plot::{Chart, Draw};
 use crate::report::{PERCENTILES, number, percentiles, write_row};
 use crate::sight::Seen;
 use crate::usage::Cpu;
@@ -39,6 +41,11 @@ pub(super) struct Report {
     pub(super) clock_round_trips: usize,
     /// Processor time while pictures were drawn.
     pub(super) cpu_percent: Cpu,
+    /// From due to shown, of all; and of those shown, at the second that each was drawn.
+    #[serde(skip)]
+    pub(super) ages: Distribution,
+    #[serde(skip)]
+    pub(super) over_time: Vec<(f64, f64)>,
     /// The limits given.
     pub(super) limits: Vec<Limit>,
 }
@@ -57,6 +64,14 @@ impl Report {
         row("… encoding", stages.map(|stages| stages.encode))?;
         let rest = stages.zip(self.ages_ms.captured_to_received);
         row("… sending, receiving", rest.map(|(Stages { read, convert, encode }, whole)| whole.mean - read - convert - encode))
+    }
+}
+
+impl Draw for Report {
+    fn charts(&self) -> Vec<Chart> {
+        let ages = Chart::histogram("Due to shown, of all pictures", "ms", &self.ages);
+        let over_time = Chart::line("Drawn to shown, of those shown", "seconds", "ms", self.over_time.clone());
+        ages.into_iter().chain(over_time).collect()
     }
 }
 
@@ -144,6 +159,8 @@ mod tests {
             clock_bound_ms: Some(0.0625),
             clock_round_trips: 190,
             cpu_percent: Cpu { crosspoint: Some(20.0), generator: 1.0, browser: 60.0 },
+            ages: [30.0, 45.0].into_iter().collect(),
+            over_time: vec![(0.0, 30.0), (0.1, 45.0)],
             limits,
         }
     }

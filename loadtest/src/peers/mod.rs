@@ -34,7 +34,7 @@ pub(crate) async fn run(options: &Peers) -> Result<bool> {
         setup::all(&options.peers_folder)?;
     }
     let report = measure(options).await?;
-    crate::report::print(&report, options.common.json)?;
+    crate::report::print(&report, &options.common)?;
     Ok(report.held())
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::distribution::Spread;
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::plot::{Chart, Draw};
 
 /// What one contender gave.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -69,6 +70,16 @@ impl Row {
 impl Report {
     pub(super) fn held(&self) -> bool {
         self.limits.iter().all(|limit| limit.held)
+    }
+}
+
+impl Draw for Report {
+    fn charts(&self) -> Vec<Chart> {
+        let chart = |row: &Row| {
+            let series = [&row.ours].into_iter().chain(&row.peers).map(|series| (series.name.clone(), series.spread()));
+            Chart::rows(row.what, row.unit, series)
+        };
+        self.rows.iter().filter_map(chart).collect()
     }
 }
 

@@ -17,10 +17,11 @@ use crate::cli::Publish;
 use crate::clip::Clip;
 use crate::clock::Clock;
 use crate::crosspoint::Crosspoint;
-use crate::distribution::Summary;
+use crate::distribution::{Distribution, Summary};
 use crate::fanout::viewer::locally;
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::plot::{Chart, Draw};
 use crate::process::own_cpu_ms;
 use crate::progress::Progress;
 use crate::publish::publish;
@@ -34,7 +35,7 @@ use crate::sight::{Sight, percent};
 /// When a router cannot be started.
 pub(crate) async fn run(options: &Publish) -> Result<bool> {
     let report = locally(measure(options)).await?;
-    crate::report::print(&report, options.common.json)?;
+    crate::report::print(&report, &options.common)?;
     Ok(report.publishers.iter().all(|publisher| publisher.trouble.is_none()) && report.limits.iter().all(|limit| limit.held))
 }
 
@@ -102,17 +103,20 @@ async fn one(kind: Kind, clip: Clip, format: VideoFormat, binary: &Path) -> Resu
     let reader = Reader::watch(&crosspoint.camera().context("a camera of our own")?, PERIOD, clock)?;
     let process = crosspoint.process().context("a router of our own")?;
     let (router_ms, start) = (process.threads_cpu_ms()?, Instant::now());
+    // Who leaves takes its picture away.
+    let mut held = None;
     let sent = match kind {
         Kind::WebSocket => {
             let video = json!({"video": {"type": "socket", "format": "mpegts", "width": 1280, "height": 720, "frame_rate": FRAME_RATE}});
             endpoint.post("/input/devices/virtual/configure", Some(&video)).await?;
-            let (sender, _receiver) = endpoint.open("/input/devices/virtual/socket/video").await?;
-            publish(&sender, clip, Duration::ZERO, clock).await?
+            let (sender, _) = held.insert(endpoint.open("/input/devices/virtual/socket/video").await?);
+            publish(sender, clip, Duration::ZERO, clock).await?
         }
         Kind::WebRtc => Peer::enter(&endpoint, Door::Offer).await?.publish(clip, clock).await?,
         Kind::Whip => Peer::enter(&endpoint, Door::Whip).await?.publish(clip, clock).await?,
     };
     sleep(SETTLE).await;
+    drop(held);
     let router_percent = (process.threads_cpu_ms()? - router_ms) / 10.0 / start.elapsed().as_secs_f64();
     let status = endpoint.get("/input/devices/virtual/status").await?;
     crosspoint.check()?;
@@ -123,7 +127,7 @@ async fn one(kind: Kind, clip: Clip, format: VideoFormat, binary: &Path) -> Resu
     let ages = sight.ages_ms(&sent, WARM_UP, clock.now_ms());
     let shown_percent = percent(shown, sent.len());
     let (age_ms, seen_percent, sent) = (ages.summary(), sight.seen.percent, sent.len());
-    Ok(Figures { sent, shown, shown_percent, seen_percent, age_ms, server_p50_ms, server_p99_ms, router_percent })
+    Ok(Figures { sent, shown, shown_percent, seen_percent, age_ms, ages, server_p50_ms, server_p99_ms, router_percent })
 }
 
 /// What one publisher got through.
@@ -137,6 +141,8 @@ struct Figures {
     seen_percent: f64,
     /// From when a picture was due at the publisher to when the camera's reader had read it, or the one that was there instead.
     age_ms: Option<Summary>,
+    #[serde(skip)]
+    ages: Distribution,
     /// From arrival to the camera, by the router's own count.
     server_p50_ms: Option<f64>,
     server_p99_ms: Option<f64>,
@@ -159,6 +165,19 @@ struct Report {
     /// Our own processor time for all of them, of one.
     generator_percent: f64,
     limits: Vec<Limit>,
+}
+
+impl Draw for Report {
+    fn charts(&self) -> Vec<Chart> {
+        let kinds = [Kind::WebSocket, Kind::WebRtc, Kind::Whip].map(|kind| {
+            let mut ages = Distribution::default();
+            let of_kind = self.publishers.iter().filter(|publisher| publisher.kind == kind);
+            of_kind.filter_map(|publisher| publisher.figures.as_ref()).for_each(|figures| ages.add(&figures.ages));
+            let name = format!("{kind:?}").to_lowercase();
+            Chart::histogram(format!("{name}: due at the publisher to read from the camera"), "ms", &ages)
+        });
+        kinds.into_iter().flatten().collect()
+    }
 }
 
 impl fmt::Display for Report {

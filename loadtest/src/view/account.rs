@@ -9,6 +9,7 @@ use super::stage::PERIOD;
 use crate::clip::Clip;
 use crate::distribution::{Distribution, Summary};
 pub(crate) use crate::impair::Done;
+use crate::plot::Chart;
 use crate::sight::percent;
 use crate::watch::time_of;
 
@@ -260,6 +261,16 @@ pub(crate) const OMISSION: &str = "\
 clock: CLOCK_MONOTONIC, one machine. Ages count from when a frame was due, whether it came or not: one that did not is as old
 as the one that came instead, or as the end. A gap counts for each picture that should have come in it, a wait that was in vain as
 long as it was.";
+
+/// How old pictures were and how far apart, by kind and behaviour.
+pub(crate) fn charts(accounts: &[Account]) -> Vec<Chart> {
+    let of = |account: &Account, what: &str, values: &Distribution| {
+        let who = format!("{:?}, {:?}", account.kind, account.behaviour).to_lowercase();
+        Chart::histogram(format!("{who}: {what}"), "ms", values)
+    };
+    let ages = accounts.iter().filter_map(|account| of(account, "how old pictures were", &account.ages));
+    ages.chain(accounts.iter().filter_map(|account| of(account, "from one picture to the next", &account.gaps))).collect()
+}
 
 fn millis(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64() * 1e3

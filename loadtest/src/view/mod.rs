@@ -15,7 +15,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tokio::time::sleep;
 
 use self::crowd::Crowd;
@@ -35,7 +35,7 @@ use crate::report::note;
 /// When something that is needed cannot be started, or ends.
 pub(crate) async fn run(options: &View) -> Result<bool> {
     let report = locally(measure(options)).await?;
-    crate::report::print(&report, options.common.json)?;
+    crate::report::print(&report, &options.common)?;
     Ok(report.held())
 }
 
@@ -62,12 +62,6 @@ async fn measure(options: &View) -> Result<Report> {
     stage.relay.check()?;
     let done = crowd.done();
     let accounts = crowd.accounts(&stage.schedule, Instant::now());
-    if let Some(path) = &options.plot {
-        let ages = accounts.iter().map(|account| ("How old pictures were", &account.ages)).find(|(_, ages)| ages.count() > 0);
-        let gaps = accounts.iter().map(|account| ("From one picture to the next", &account.gaps)).find(|(_, gaps)| gaps.count() > 0);
-        let (title, values) = ages.or(gaps).context("there is nothing to draw")?;
-        crate::plot::histogram(path, title, "ms", values)?;
-    }
     Ok(Report::new(machine, options, accounts, done, [relay_percent, own_percent]))
 }
 

@@ -4,11 +4,12 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::account::{Account, Behaviour, Done, Kind, OMISSION};
+use super::account::{Account, Behaviour, Done, Kind, OMISSION, charts};
 use crate::cli::View;
 use crate::distribution::Summary;
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::plot::{Chart, Draw};
 use crate::report::number;
 
 #[derive(Debug, Serialize)]
@@ -50,6 +51,12 @@ impl Report {
     pub(super) fn held(&self) -> bool {
         let ended = self.accounts.iter().any(|account| account.behaviour == Behaviour::Steady && account.ended > 0);
         !ended && self.limits.iter().all(|limit| limit.held)
+    }
+}
+
+impl Draw for Report {
+    fn charts(&self) -> Vec<Chart> {
+        charts(&self.accounts)
     }
 }
 

@@ -35,7 +35,7 @@ use crate::report::note;
 /// When something that is needed cannot be started, or ends.
 pub(crate) async fn run(options: &FanoutRtc) -> Result<bool> {
     let report = measure(options).await?;
-    crate::report::print(&report, options.common.json)?;
+    crate::report::print(&report, &options.common)?;
     Ok(report.held())
 }
 

@@ -9,6 +9,7 @@ use crate::cli::FanoutRtc;
 use crate::distribution::Spread;
 use crate::limit::Limit;
 use crate::machine::Machine;
+use crate::plot::{Chart, Draw};
 
 /// What a run cost.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -69,6 +70,16 @@ impl Report {
 
     pub(super) fn held(&self) -> bool {
         self.limits.iter().all(|limit| limit.held)
+    }
+}
+
+impl Draw for Report {
+    fn charts(&self) -> Vec<Chart> {
+        let chart = |title: &str, unit: &str, part: fn(&Cost) -> f64| {
+            Chart::rows(title, unit, self.rows.iter().map(|row| (row.name.to_owned(), row.spread(part))))
+        };
+        let cost = chart("A packet and viewer", "µs of processor time", |cost| cost.us);
+        cost.into_iter().chain(chart("A viewer's memory", "kB", |cost| cost.kb)).collect()
     }
 }
 
