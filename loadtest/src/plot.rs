@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow, ensure};
 use plotters::coord::Shift;
 use plotters::prelude::{
-    BLACK, BLUE, ChartBuilder, Color as _, DrawingArea, IntoDrawingArea as _, IntoFont as _, LineSeries, PathElement, Rectangle,
+    BLACK, BLUE, ChartBuilder, Circle, Color as _, DrawingArea, IntoDrawingArea as _, IntoFont as _, LineSeries, PathElement, Rectangle,
     SVGBackend, Text, WHITE,
 };
 
@@ -90,14 +90,18 @@ impl Chart {
             .build_cartesian_2d(self.x.0..self.x.1, self.y.0..self.y.1)
             .map_err(|error| told(error.to_string()))?;
         let mut mesh = chart.configure_mesh();
-        mesh.x_desc(&self.x_name).y_desc(&self.y_name);
+        mesh.x_desc(&self.x_name).y_desc(&self.y_name).max_light_lines(1);
         if matches!(self.shapes, Shapes::Rows(_)) {
             mesh.disable_y_mesh().y_labels(0);
         }
         mesh.draw().map_err(|error| told(error.to_string()))?;
         let drawn = match &self.shapes {
             Shapes::Bars(bars) => chart.draw_series(bars.iter().map(|corners| Rectangle::new(*corners, BLUE.filled()))).map(drop),
-            Shapes::Line(points) => chart.draw_series(LineSeries::new(points.iter().copied(), &BLUE)).map(drop),
+            Shapes::Line(points) => {
+                let dots = points.iter().filter(|_| points.len() <= DOTTED).map(|point| Circle::new(*point, 3, BLUE.filled()));
+                let line = LineSeries::new(points.iter().copied(), &BLUE);
+                chart.draw_series(line).map(drop).and_then(|()| chart.draw_series(dots).map(drop))
+            }
             Shapes::Rows(rows) => {
                 let top = |nth: usize| (rows.len() - nth) as f64;
                 let numbered = || rows.iter().enumerate();
@@ -149,6 +153,8 @@ const HEIGHT: u32 = 360;
 const ROWS_HEIGHT: u32 = 100;
 const ROW_HEIGHT: u32 = 44;
 const STEPS: usize = 100;
+/// Up to so many points of a line are shown: one alone would be none.
+const DOTTED: usize = 50;
 
 #[cfg(test)]
 mod tests {
@@ -178,7 +184,10 @@ mod tests {
             "{both}"
         );
         assert!(
-            !both.contains("gone") && both.contains("<polyline") && both.contains(&format!("height=\"{}\"", line.height() + rows.height()))
+            !both.contains("gone")
+                && both.contains("<polyline")
+                && both.matches("<circle").count() == 3
+                && both.contains(&format!("height=\"{}\"", line.height() + rows.height()))
         );
     }
 

@@ -201,8 +201,8 @@ impl Stat {
 
 /// Part of util-linux, which is essential in Debian.
 const SETPRIV: &str = "/usr/bin/setpriv";
-/// A browser writes its profile first.
-const GRACE: Duration = Duration::from_secs(3);
+/// A browser writes its profile first; another one of us ends all that it started.
+const GRACE: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// The last lines of a log.
 const SAID_BYTES: usize = 2_000;

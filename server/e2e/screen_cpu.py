@@ -17,8 +17,10 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -322,6 +324,8 @@ def main():
     parser.add_argument("--json", action="store_true", help="for machines, at the end")
     parser.add_argument("--only", action="append", help=f"of: {'; '.join(case.name for case in CASES)}")
     options = parser.parse_args()
+    # Who is told to end ends what it started, each in a session of its own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     binaries = {"before": options.before} if options.before else {}
     binaries["crosspoint"] = server.BINARY
     told = {}

@@ -70,7 +70,10 @@ async fn ask(measurement: &Measurement, options: &Peers) -> Result<Value> {
             fs::canonicalize(&options.common.crosspoint).with_context(|| format!("finding {}", options.common.crosspoint.display()))?;
         let mut name = OsString::from("CROSSPOINT_BIN=");
         name.push(binary);
-        words.extend(["env".into(), name]);
+        // What it cannot take away goes with our folder.
+        let mut temporary = OsString::from("TMPDIR=");
+        temporary.push(folder.path());
+        words.extend(["env".into(), name, temporary]);
     } else {
         words.push(std::env::current_exe()?.into());
     }
