@@ -31,7 +31,6 @@ pub(crate) async fn run(options: &Idle) -> Result<bool> {
     let ours = Crosspoint::start(&options.common.crosspoint, format, false).await?;
     sleep(REST).await;
     let ours = Row::new("crosspoint", Memory::of(ours.process().context("a router of our own")?));
-    let limit = Limit::most("--max-private-mib", options.max_private_mib, ours.private_mib[0]);
     let mut rows = vec![ours];
     if options.peers {
         rows.push(Row::new("nginx-rtmp", nginx().await));
@@ -39,7 +38,7 @@ pub(crate) async fn run(options: &Idle) -> Result<bool> {
         rows.extend([node("uwebsockets", &options.peers_folder).await, node("ws", &options.peers_folder).await]);
         rows.push(Row::new("npm node-media-server", node_media_server(&options.peers_folder).await));
     }
-    let report = Report { machine, rows, limits: limit.into_iter().collect() };
+    let report = Report::new(machine, options, rows);
     crate::report::print(&report, &options.common)?;
     Ok(report.limits.iter().all(|limit| limit.held))
 }
@@ -111,6 +110,15 @@ struct Report {
     limits: Vec<Limit>,
 }
 
+impl Report {
+    /// Of rows of which the first is ours.
+    fn new(machine: Machine, options: &Idle, rows: Vec<Row>) -> Self {
+        let ours = rows.first().and_then(|row| row.private_mib[0]);
+        let limit = Limit::most("--max-private-mib", options.max_private_mib, ours);
+        Self { machine, rows, limits: limit.into_iter().collect() }
+    }
+}
+
 impl Draw for Report {
     fn charts(&self) -> Vec<Chart> {
         let chart = |title: &str, part: fn(&Row) -> [Option<f64>; 1]| {
@@ -135,3 +143,19 @@ impl fmt::Display for Report {
 
 /// What starting took is over.
 const REST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn ours_is_held_to_the_limit() {
+        let broken = |given: &str| {
+            let Command::Idle(options) = Cli::command_of(&format!("loadtest idle {given}")) else { panic!("idle was asked for") };
+            let row = |name, private_mib| Row::new(name, Ok(Memory { private_mib, resident_mib: 30.0 }));
+            Limit::broken(&Report::new(Machine::none(), &options, vec![row("crosspoint", 6.0), row("janus", 20.0)]).limits).len()
+        };
+        assert_eq!((broken("--max-private-mib 6"), broken("--max-private-mib 5.9")), (0, 1));
+    }
+}

@@ -33,6 +33,14 @@ impl Limit {
     }
 }
 
+#[cfg(test)]
+impl Limit {
+    /// The names of those that were broken.
+    pub(crate) fn broken(limits: &[Self]) -> Vec<&'static str> {
+        limits.iter().filter(|limit| !limit.held).map(|limit| limit.name).collect()
+    }
+}
+
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.held { "held" } else { "BROKEN" };

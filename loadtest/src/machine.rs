@@ -40,6 +40,14 @@ impl Machine {
     }
 }
 
+#[cfg(test)]
+impl Machine {
+    /// One that nothing was measured on.
+    pub(crate) fn none() -> Self {
+        Self { processor: "EPYC".into(), cores: 2, kernel: "6.18".into(), load_before: 0.5, browser: "Chromium 156".into() }
+    }
+}
+
 /// How busy all processors were until a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Busy {

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar}
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-/// A bar that fills over a time that is known. It goes when this is dropped, and is not there where stderr is no terminal.
+/// A bar that fills over a time that is known, or by steps. It goes when this is dropped, and is not there where stderr is no terminal.
 pub(crate) struct Progress {
     bar: ProgressBar,
     ticking: Option<JoinHandle<()>>,
@@ -16,16 +16,10 @@ pub(crate) struct Progress {
 impl Progress {
     /// Starts one for what takes so many seconds.
     pub(crate) fn over(what: &'static str, seconds: u32) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(u64::from(seconds) * 1_000), ProgressDrawTarget::stderr());
+        let bar = bar(what, u64::from(seconds) * 1_000, "{eta} left");
         if bar.is_hidden() {
             return Self { bar, ticking: None };
         }
-        // A template that is wrong leaves the usual look.
-        if let Ok(style) = ProgressStyle::with_template("loadtest: {msg} {wide_bar} {eta} left") {
-            bar.set_style(style);
-        }
-        bar.set_message(what);
-        SHOWN.set(Some(bar.downgrade()));
         let (shown, start) = (bar.clone(), Instant::now());
         let ticking = tokio::spawn(async move {
             loop {
@@ -35,6 +29,29 @@ impl Progress {
         });
         Self { bar, ticking: Some(ticking) }
     }
+}
+
+impl Progress {
+    /// Starts one for so many steps, whose time is not known.
+    pub(crate) fn of(what: &'static str, steps: usize) -> Self {
+        Self { bar: bar(what, steps as u64, "{pos} of {len}"), ticking: None }
+    }
+
+    /// One of them is done.
+    pub(crate) fn step(&self) {
+        self.bar.inc(1);
+    }
+}
+
+fn bar(what: &'static str, length: u64, end: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    // A template that is wrong leaves the usual look.
+    if let Ok(style) = ProgressStyle::with_template(&format!("loadtest: {{msg}} {{wide_bar}} {end}")) {
+        bar.set_style(style);
+    }
+    bar.set_message(what);
+    SHOWN.set(Some(bar.downgrade()));
+    bar
 }
 
 impl Drop for Progress {

@@ -188,6 +188,8 @@ const SETTLE: Duration = Duration::from_secs(3);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::view::account::account;
 
     fn samples(count: u32, sample: impl Fn(f64) -> (f64, usize)) -> Vec<Sample> {
         (0..count)
@@ -217,5 +219,23 @@ mod tests {
         let ever_higher =
             samples(400, |seconds| (10.0, if (seconds as usize).is_multiple_of(10) { 20 + seconds as usize / 100 } else { 20 }));
         assert_eq!(new_descriptors(&ever_higher), Some(2.0));
+    }
+
+    #[test]
+    fn router_is_held_to_its_limits() {
+        let report = |given: &str| {
+            let Command::Soak(options) = Cli::command_of(&format!("loadtest soak {given}")) else { panic!("soak was asked for") };
+            Report::new(
+                Machine::none(),
+                &options,
+                samples(400, |seconds| (10.0 + seconds / 3_600.0, 20 + seconds as usize / 100)),
+                vec![account(40.0, 98.0, 0)],
+            )
+        };
+        let held = report("--max-age-p99-ms 41 --min-pictures-percent 98 --max-mib-per-hour 1.1 --max-new-descriptors 2");
+        assert!(held.held() && held.limits.len() == 4, "{held}");
+        let broken = report("--max-age-p99-ms 39 --min-pictures-percent 99 --max-mib-per-hour 0.9 --max-new-descriptors 1");
+        assert_eq!(Limit::broken(&broken.limits).len(), 4, "{broken}");
+        assert!(!broken.held());
     }
 }

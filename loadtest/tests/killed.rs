@@ -1,6 +1,7 @@
 //! Who is killed in the middle of a run leaves nothing behind: no process, no folder, no display's lock.
 //!
 //! What a run started is known by a variable in its environment, which all of it inherits.
+#![expect(clippy::unwrap_used, reason = "this is all test, and clippy knows only functions marked so")]
 
 use std::collections::BTreeSet;
 use std::fs;

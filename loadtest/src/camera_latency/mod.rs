@@ -264,3 +264,26 @@ const WARM_UP_SECONDS: u32 = 1;
 const OPEN: Duration = Duration::from_secs(60);
 /// The slowest frame anybody would call live, and a batch of reports.
 const LAST_FRAME: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn frames_are_held_to_the_limits() {
+        let report = report::tests::report();
+        let limits = |given: &str| {
+            let Command::CameraLatency(options) = Cli::command_of(&format!("loadtest camera-latency {given}")) else {
+                panic!("it was asked for")
+            };
+            limits(&options.limits, &report)
+        };
+        let held = limits("--max-p50-ms 21 --max-p99-ms 38 --max-server-p99-ms 3.25 --min-seen-percent 99 --max-torn-percent 0.3");
+        assert_eq!((held.len(), Limit::broken(&held)), (5, Vec::new()));
+        let broken = limits(
+            "--max-p50-ms 19 --max-p99-ms 37 --max-visible-p50-ms 90 --max-server-p99-ms 3 --min-seen-percent 100 --max-torn-percent 0.2",
+        );
+        assert_eq!(Limit::broken(&broken).len(), 6, "what was not measured breaks its limit");
+    }
+}

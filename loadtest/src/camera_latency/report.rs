@@ -197,11 +197,11 @@ impl Report {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::distribution::Summary;
 
-    fn report() -> Report {
+    pub(in super::super) fn report() -> Report {
         let summary = Summary { count: 570, mean: 21.5, p50: 20.0, p90: 33.0, p95: 36.0, p99: 38.0, max: 51.25 };
         let frames = Seen { sent: 600, seen: 594, percent: 99.0, again: 3, out_of_order: 0, torn: 2, unreadable: 1, period_ms: Some(33.3) };
         Report {
@@ -224,7 +224,13 @@ mod tests {
             },
             in_page: Some(ViewReport { frames, torn_percent: 0.3, ages: [20.0, 30.0].into_iter().collect(), over_time: vec![(0.0, 20.0)] }),
             visible: None,
-            parts_ms: Parts { due_to_sent: Some(summary), wait: Some(summary), sent_to_page: Some(summary), ..Parts::default() },
+            parts_ms: Parts {
+                due_to_sent: Some(summary),
+                wait: Some(summary),
+                sent_to_page: Some(summary),
+                due_to_page: Some(summary),
+                ..Parts::default()
+            },
             server: ServerReport { p50_ms: Some(1.5), p99_ms: Some(3.25), stats: Value::Null },
             reader_period_ms: Some(33.34),
             passed_by_percent: Some(4.0),

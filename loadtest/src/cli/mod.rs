@@ -22,6 +22,14 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+#[cfg(test)]
+impl Cli {
+    /// What is run by these words.
+    pub(crate) fn command_of(words: &str) -> Command {
+        Self::try_parse_from(words.split(' ')).expect("a command line").command
+    }
+}
+
 /// The measurements.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

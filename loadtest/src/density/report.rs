@@ -187,8 +187,9 @@ const FILL: f64 = 0.8;
 mod tests {
     use anyhow::anyhow;
 
-    use super::super::account::Use;
+    use super::super::account::{Camera, Use};
     use super::*;
+    use crate::cli::{Cli, Command};
 
     fn account(cpu_percent: f64) -> Account {
         Account { crosspoint: Use { cpu_percent, mib: 8.0 }, display: Use { cpu_percent: 1.0, mib: 24.0 }, ..Account::default() }
@@ -206,5 +207,21 @@ mod tests {
     fn sandbox_without_an_account_breaks_the_number() {
         let step = Step::new(2, vec![Ok(account(3.0)), Err(anyhow!("late"))], 100.0);
         assert_eq!((step.broken.as_deref(), step.accounts.len()), (Some("late"), 1));
+    }
+
+    #[test]
+    fn sandboxes_are_held_to_their_limits() {
+        let report = |given: &str| {
+            let Command::Density(options) = Cli::command_of(&format!("loadtest density {given}")) else { panic!("density was asked for") };
+            let camera = Some(Camera { sent: 100, shown: 100, p50_ms: 1.0, p99_ms: 4.0 });
+            let whole = Step::new(2, vec![Ok(Account { camera, ..account(4.0) })], 10.0);
+            // What broke is no measure of what one takes.
+            Report::new(Machine::none(), &options, vec![whole, Step::new(4, vec![Ok(account(40.0)), Err(anyhow!("late"))], 100.0)])
+        };
+        let held = report("--min-sandboxes 2 --max-p99-ms 4 --max-cpu-percent 5 --max-mib 8");
+        assert!(held.held() && held.limits.len() == 4, "{held}");
+        let broken = report("--min-sandboxes 4 --max-p99-ms 3.9 --max-cpu-percent 4.9 --max-mib 7.9");
+        assert_eq!(Limit::broken(&broken.limits).len(), 4, "{broken}");
+        assert!(!broken.held());
     }
 }

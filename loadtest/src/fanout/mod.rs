@@ -13,7 +13,6 @@ pub(crate) mod rtc;
 pub(crate) mod rtmp;
 pub(crate) mod viewer;
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -27,7 +26,9 @@ use crate::cli::Fanout;
 use crate::clip::Clip;
 use crate::clock::Clock;
 use crate::machine::Machine;
+use crate::progress::Progress;
 use crate::publish::publish;
+use crate::report::note;
 
 /// Measures, prints the report, and says whether the limits held.
 ///
@@ -62,18 +63,22 @@ async fn measure(options: &Fanout) -> Result<Report> {
     } else {
         None
     };
+    let progress = Progress::of("fan-out", options.rounds as usize * (rows.len() + players.len()));
     // Interleaved: the machine's moods are shared out.
     for round in 0..options.rounds {
-        let note = |name: &str| drop(writeln!(std::io::stderr(), "loadtest: round {} of {}, {name}", round + 1, options.rounds));
+        let note = |name: &str| note(&format!("round {} of {}, {name}", round + 1, options.rounds));
         for (kind, row) in kinds.iter().zip(&mut rows) {
             note(&row.name);
             row.note(one(*kind, options, &clip).await);
+            progress.step();
         }
         for ((kind, row), screen) in players.iter_mut().zip(screen.iter().cycle()) {
             note(&row.name);
             row.note(rtmp::one(*kind, options, screen).await);
+            progress.step();
         }
     }
+    drop(progress);
     rows.extend(players.into_iter().map(|(_, row)| row));
     ensure!(
         rows.iter().any(|row| row.costs.iter().any(Option::is_some)),

@@ -112,3 +112,28 @@ impl fmt::Display for Report {
         self.limits.iter().try_for_each(|limit| writeln!(f, "{limit}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn better_runtime_is_held_to_the_limits() {
+        let report = |given: &str| {
+            let Command::Fanout(options) = Cli::command_of(&format!("loadtest fanout --rtmp {given}")) else {
+                panic!("fanout was asked for")
+            };
+            let row = |name: &str, us| {
+                let mut row = Row::new(name.to_owned());
+                row.note(Ok(Cost { us, frame_kb: 12.0 }));
+                row
+            };
+            let ours =
+                [row("crosspoint epoll, websocket", 6.0), row("crosspoint uring, websocket", 9.0), row("crosspoint epoll, rtmp", 8.0)];
+            Report::new(Machine::none(), &options, ours.into_iter().chain([row("npm ws, websocket", 1.0)]).collect())
+        };
+        assert!(report("--max-us 6 --max-rtmp-us 8").held());
+        assert_eq!(Limit::broken(&report("--max-us 5.9 --max-rtmp-us 7.9").limits), ["--max-us", "--max-rtmp-us"]);
+    }
+}

@@ -161,3 +161,28 @@ const WARM_UP_SECONDS: u32 = 2;
 const OPEN: Duration = Duration::from_secs(60);
 /// The slowest picture anybody would call live, and a batch of reports.
 const LAST_PICTURE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::page::Sighting;
+
+    #[test]
+    fn all_pictures_are_held_to_the_limits_not_those_shown_alone() {
+        let drawn: Vec<Sent> = (0..100).map(|nth| f64::from(nth) * 10.0).map(|at_ms| Sent { due_ms: at_ms, at_ms }).collect();
+        let sighting = |number: u32| Sighting { top: Some(number), bottom: Some(number), at_ms: f64::from(number) * 10.0 + 5.0, way: None };
+        // Nothing for half a second: what is shown is as young as ever.
+        let sightings: Vec<Sighting> = (0..100).filter(|number| !(40..90).contains(number)).map(sighting).collect();
+        let sight = Sight::of(&sightings, 100, 0);
+        let ages = Ages::of(&drawn, &sight, 0, &sight.ages_ms(&drawn, 0, 1_000.0));
+        assert_eq!(ages.drawn_to_shown.map(|age| age.max), Some(5.0));
+        let limits = |given: &str| {
+            let Command::Glass(options) = Cli::command_of(&format!("loadtest glass {given}")) else { panic!("glass was asked for") };
+            limits(&options, &ages, &sight.seen)
+        };
+        let held = limits("--max-p50-ms 20 --max-p95-ms 470 --max-p99-ms 510 --min-shown-percent 50");
+        assert_eq!((held.len(), Limit::broken(&held)), (4, Vec::new()));
+        assert_eq!(Limit::broken(&limits("--max-p50-ms 4 --max-p95-ms 50 --max-p99-ms 50 --min-shown-percent 51")).len(), 4);
+    }
+}

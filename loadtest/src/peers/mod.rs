@@ -22,6 +22,7 @@ use self::table::Report;
 use crate::cli::Peers;
 use crate::machine::Machine;
 use crate::process::Process;
+use crate::progress::Progress;
 use crate::report::note;
 use crate::scratch;
 
@@ -42,7 +43,9 @@ async fn measure(options: &Peers) -> Result<Report> {
     let (machine, start) = (Machine::look(&options.chromium), Instant::now());
     let (mut rows, mut troubles) = (Vec::new(), Vec::new());
     let chosen = |measurement: &Measurement| options.only.is_empty() || options.only.contains(&measurement.group);
-    for measurement in measurements(options).iter().filter(|measurement| chosen(measurement)) {
+    let measurements: Vec<Measurement> = measurements(options).into_iter().filter(chosen).collect();
+    let progress = Progress::of("measurements", measurements.len());
+    for measurement in &measurements {
         note(&measurement.words.join(" "));
         match ask(measurement, options).await {
             Ok(answer) => {
@@ -52,7 +55,9 @@ async fn measure(options: &Peers) -> Result<Report> {
             }
             Err(error) => troubles.push(format!("{error:#}")),
         }
+        progress.step();
     }
+    drop(progress);
     rows.retain(|row| row.ours.spread().is_some() || row.peers.iter().any(|peer| peer.spread().is_some()));
     ensure!(!rows.is_empty(), "nothing could be measured: {}", troubles.join("; "));
     let limits = if options.hold_aims { rows.iter().filter_map(table::Row::limit).collect() } else { Vec::new() };

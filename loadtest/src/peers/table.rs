@@ -163,6 +163,13 @@ mod tests {
     }
 
     #[test]
+    fn median_of_ours_is_held_to_the_aim() {
+        let ours = |us| Row { ours: series("crosspoint", &[Some(us), Some(us)]), ..row(Vec::new()) };
+        assert_eq!([3.5, 3.6].map(|us| ours(us).limit().map(|limit| limit.held)), [Some(true), Some(false)]);
+        assert_eq!(Row { aim: None, ..ours(9.0) }.limit(), None);
+    }
+
+    #[test]
     fn numbers_have_about_three_digits() {
         assert_eq!([0.234, 0.996, 12.34, 99.96, 1_234.5].map(short), ["0.23", "1.0", "12.3", "100", "1234"]);
     }

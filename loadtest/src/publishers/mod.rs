@@ -220,3 +220,36 @@ const BITRATE_BPS: u32 = 2_500_000;
 const WARM_UP: usize = FRAME_RATE as usize;
 /// The last picture comes to the camera.
 const SETTLE: Duration = Duration::from_millis(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn worst_publisher_is_held_to_the_limits() {
+        let publisher = |ms: f64, shown_percent| {
+            let ages: Distribution = [ms; 10].into_iter().collect();
+            let figures = Figures {
+                sent: 100,
+                shown: 99,
+                shown_percent,
+                seen_percent: 98.0,
+                age_ms: ages.summary(),
+                ages,
+                server_p50_ms: None,
+                server_p99_ms: Some(ms),
+                router_percent: 4.0,
+            };
+            Publisher { kind: Kind::Whip, figures: Some(figures), trouble: None }
+        };
+        let publishers = [publisher(4.0, 99.0), publisher(40.0, 100.0)];
+        let limits = |given: &str| {
+            let Command::Publish(options) = Cli::command_of(&format!("loadtest publish {given}")) else { panic!("publish was asked for") };
+            limits(&options, &publishers)
+        };
+        let held = limits("--min-shown-percent 99 --max-server-p99-ms 40 --max-age-p99-ms 40");
+        assert_eq!((held.len(), Limit::broken(&held).len()), (3, 0));
+        assert_eq!(Limit::broken(&limits("--min-shown-percent 99.5 --max-server-p99-ms 39 --max-age-p99-ms 39")).len(), 3);
+    }
+}

@@ -275,3 +275,13 @@ pub(crate) fn charts(accounts: &[Account]) -> Vec<Chart> {
 fn millis(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64() * 1e3
 }
+
+/// One of a steady WebSocket viewer, whose times are all the same.
+#[cfg(test)]
+pub(crate) fn account(ms: f64, pictures_percent: f64, ended: usize) -> Account {
+    let times: Distribution = [ms; 10].into_iter().collect();
+    let sum = Sum { join_ms: times.clone(), age_ms: times.clone(), gap_ms: times, ..Sum::default() };
+    let troubles = vec!["closed".to_owned(); ended];
+    let account = sum.account(Kind::WebSocket, Behaviour::Steady, 1, Counts::default(), &troubles);
+    Account { pictures_percent: Some(pictures_percent), ..account }
+}

@@ -116,3 +116,31 @@ impl fmt::Display for Report {
         self.limits.iter().try_for_each(|limit| writeln!(f, "{limit}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::view::account::account;
+
+    fn report(given: &str, account: Account) -> Report {
+        let Command::View(options) = Cli::command_of(&format!("loadtest view {given}")) else { panic!("view was asked for") };
+        Report::new(Machine::none(), &options, vec![account], Done::default(), [0.0; 2])
+    }
+
+    #[test]
+    fn viewers_are_held_to_their_limits() {
+        let held = report("--min-pictures-percent 98 --max-age-p99-ms 41 --max-gap-p99-ms 41 --max-join-p95-ms 41", account(40.0, 98.0, 0));
+        assert!(held.held() && held.limits.len() == 4, "{held}");
+        let broken =
+            report("--min-pictures-percent 99 --max-age-p99-ms 39 --max-gap-p99-ms 39 --max-join-p95-ms 39", account(40.0, 98.0, 0));
+        assert_eq!(Limit::broken(&broken.limits).len(), 4, "{broken}");
+        assert!(!broken.held() && !report("--max-missing-percent 100", account(40.0, 98.0, 0)).held(), "nobody watches by WebRTC");
+    }
+
+    #[test]
+    fn who_reads_steadily_must_not_be_ended() {
+        assert!(report("--seconds 2", account(40.0, 98.0, 0)).held());
+        assert!(!report("--seconds 2", account(40.0, 98.0, 1)).held());
+    }
+}

@@ -111,6 +111,7 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
+    use crate::cli::{Cli, Command};
 
     #[test]
     fn round_that_failed_stays_in_its_place() {
@@ -123,5 +124,18 @@ mod tests {
         let report = Report { machine, viewers: 2, rows: vec![row], limits: Vec::new() };
         let table = report.to_string();
         assert!(table.contains("janus") && table.contains("40.00") && table.contains("a round failed: not there"), "{table}");
+    }
+
+    #[test]
+    fn worst_round_of_ours_is_held_to_the_limit() {
+        let report = |given: &str| {
+            let Command::FanoutRtc(options) = Cli::command_of(&format!("loadtest fanout-rtc {given}")) else { panic!("it was asked for") };
+            let mut row = Row::new("crosspoint");
+            for us in [4.0, 5.0] {
+                row.note(Ok(Cost { us, kb: 150.0, packets_per_second: 1e5, missing: 0.0 }));
+            }
+            Report::new(Machine::none(), &options, vec![row])
+        };
+        assert!(report("--max-us 5").held() && !report("--max-us 4.9").held());
     }
 }
