@@ -34,7 +34,10 @@ impl Progress {
 impl Progress {
     /// Starts one for so many steps, whose time is not known.
     pub(crate) fn of(what: &'static str, steps: usize) -> Self {
-        Self { bar: bar(what, steps as u64, "{pos} of {len}"), ticking: None }
+        let bar = bar(what, steps as u64, "{pos} of {len}");
+        // Empty at first, rather than not there until the first step is done.
+        bar.tick();
+        Self { bar, ticking: None }
     }
 
     /// One of them is done.

@@ -35,6 +35,7 @@ use crate::publish::{Sent, publish};
 use crate::report::note;
 use crate::scratch;
 use crate::sight::Sight;
+use crate::socket::{Receiver, Sender};
 use crate::usage::{Cpu, Usage};
 
 /// Measures, prints the report, and says whether the limits held.
@@ -70,12 +71,15 @@ async fn measure(options: &CameraLatency) -> Result<Report> {
     note("sending");
     let progress = Progress::over("sending", options.seconds + WARM_UP_SECONDS);
     let before = Usage::of(&crosspoint, &chromium, clock);
-    let sent = send(&crosspoint, clip, options, clock).await?;
+    let (sender, mut receiver) = crosspoint.endpoint.open("/input/devices/virtual/socket/video").await?;
+    let sent = send(&sender, &mut receiver, clip, options, clock).await?;
     drop(progress);
     let last = u32::try_from(sent.len()).context("counting frames")? - 1;
     let all_seen = |account: &Account| watched(options, account).iter().all(|view| view.newest() == Some(last));
     // The last frame may be one that is never seen.
     let _ = page.wait("the last frame", LAST_FRAME, all_seen).await;
+    // Who leaves earlier takes it away.
+    sender.close().await;
     let end_ms = clock.now_ms();
     let cpu_percent = Usage::of(&crosspoint, &chromium, clock).since(&before);
     crosspoint.check()?;
@@ -186,8 +190,7 @@ fn open_page(options: &CameraLatency, page: &Page, camera: Option<&Path>) -> Res
     Chromium::start(&options.chromium, folder, wrapper.as_deref(), &page.url(&wanted(options)))
 }
 
-async fn send(crosspoint: &Crosspoint, clip: Clip, options: &CameraLatency, clock: Clock) -> Result<Vec<Sent>> {
-    let (sender, mut receiver) = crosspoint.endpoint.open("/input/devices/virtual/socket/video").await?;
+async fn send(sender: &Sender, receiver: &mut Receiver, clip: Clip, options: &CameraLatency, clock: Clock) -> Result<Vec<Sent>> {
     let hear = async {
         loop {
             if let Err(error) = receiver.next_text().await {
@@ -195,12 +198,10 @@ async fn send(crosspoint: &Crosspoint, clip: Clip, options: &CameraLatency, cloc
             }
         }
     };
-    let sent = tokio::select! {
-        sent = publish(&sender, clip, options.jitter(), clock) => sent.context("publishing")?,
-        error = hear => return Err(error.context("publishing")),
-    };
-    sender.close().await;
-    Ok(sent)
+    tokio::select! {
+        sent = publish(sender, clip, options.jitter(), clock) => sent.context("publishing"),
+        error = hear => Err(error.context("publishing")),
+    }
 }
 
 async fn ask_server(crosspoint: &Crosspoint) -> Result<ServerReport> {
