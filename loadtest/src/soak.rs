@@ -17,7 +17,7 @@ use crate::plot::{Chart, Draw};
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::report::{note, write_row};
-use crate::view::account::{Account, Behaviour, OMISSION, charts};
+use crate::view::account::{Account, Behaviour, OMISSION, charts, corrupt_percent};
 use crate::view::crowd::Crowd;
 use crate::view::stage::Stage;
 
@@ -118,6 +118,7 @@ impl Report {
         let limits = [
             Limit::most("--max-age-p99-ms", options.max_age_p99_ms, age),
             Limit::least("--min-pictures-percent", options.min_pictures_percent, pictures),
+            Limit::most("--max-corrupt-percent", options.max_corrupt_percent, corrupt_percent(&accounts)),
             Limit::most("--max-mib-per-hour", options.max_mib_per_hour, mib_per_hour),
             Limit::most("--max-new-descriptors", options.max_new_descriptors, new_descriptors),
         ];
@@ -164,7 +165,11 @@ impl fmt::Display for Report {
             writeln!(f, "{name}: {} viewers, {} pictures, {breaks} breaks, {} ended", account.viewers, account.pictures, account.ended)?;
             if let Some((age, percent)) = account.age_ms.zip(account.pictures_percent) {
                 let Summary { p50, p99, max, .. } = age;
-                writeln!(f, "  {percent:.2} % of what was due came; ages p50 {p50:.1} ms, p99 {p99:.1} ms, at most {max:.1} ms")?;
+                let corrupt = account.corrupt_percent;
+                writeln!(
+                    f,
+                    "  {percent:.2} % of what was due came, {corrupt:.2} % of all corrupt; ages p50 {p50:.1} ms, p99 {p99:.1} ms, at most {max:.1} ms"
+                )?;
             }
             if let Some(Summary { p99, max, .. }) = account.gap_ms {
                 writeln!(f, "  from one picture to the next p99 {p99:.1} ms, at most {max:.1} ms")?;
@@ -232,8 +237,9 @@ mod tests {
                 vec![account(40.0, 98.0, 0)],
             )
         };
-        let held = report("--max-age-p99-ms 41 --min-pictures-percent 98 --max-mib-per-hour 1.1 --max-new-descriptors 2");
-        assert!(held.held() && held.limits.len() == 4, "{held}");
+        let held =
+            report("--max-age-p99-ms 41 --max-corrupt-percent 0 --min-pictures-percent 98 --max-mib-per-hour 1.1 --max-new-descriptors 2");
+        assert!(held.held() && held.limits.len() == 5, "{held}");
         let broken = report("--max-age-p99-ms 39 --min-pictures-percent 99 --max-mib-per-hour 0.9 --max-new-descriptors 1");
         assert_eq!(Limit::broken(&broken.limits).len(), 4, "{broken}");
         assert!(!broken.held());

@@ -22,7 +22,7 @@ pub(crate) struct Watch {
     pub(crate) corrupt: u64,
     /// What the other end has to be told: that we are there, when it asks.
     pub(crate) answers: Vec<u8>,
-    /// Pictures that began: the time they are of (90 kHz), and when they came.
+    /// Pictures that began: which they are (of a transport stream by [`picture_of`], of RTMP the time they are of), and when they came.
     pub(crate) pictures: Vec<(u64, Instant)>,
 }
 
@@ -47,7 +47,7 @@ impl Watch {
                     for cell in payload.chunks_exact(CELL_BYTES) {
                         is_corrupt |= cell[0] != SYNC || content.is_some_and(|content| !content.knows(cell));
                         self.breaks += u64::from(!self.continuity.goes_on(cell));
-                        self.pictures.extend(picture_time(cell).map(|time| (time, now)));
+                        self.pictures.extend(picture_in(cell).map(|picture| (picture, now)));
                     }
                     self.corrupt += u64::from(is_corrupt);
                 }
@@ -122,26 +122,49 @@ impl Content {
 /// Fast, and no two packets of a clip are likely to have the same.
 fn hash(cell: &[u8]) -> u64 {
     let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
-    cell.chunks(8).fold(0, |hash: u64, bytes| (hash ^ word(bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
+    without_times(cell).chunks(8).fold(0, |hash: u64, bytes| (hash ^ word(bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
+}
+
+/// A packet without what a relay has to write anew when a clip is sent again, since its times and counters only rise: the continuity
+/// counter (which is checked by itself), the clock reference (2.4.3.4) and the times of a PES packet (2.4.3.6).
+fn without_times(cell: &[u8]) -> Vec<u8> {
+    let mut cell = cell.to_vec();
+    let payload = payload_at(&cell);
+    cell[3] &= 0xf0;
+    if cell[3] & 0x20 != 0 && cell[4] >= 7 && cell[5] & 0x10 != 0 {
+        cell[6..12].fill(0);
+    }
+    if begins_pes(&cell, payload) {
+        let times = 5 * usize::from(cell.get(payload + 7).map_or(0, |flags| (flags >> 7 & 1) + (flags >> 6 & 1)));
+        if let Some(times) = cell.get_mut(payload + 9..payload + 9 + times) {
+            times.fill(0);
+        }
+    }
+    cell
+}
+
+/// Where a packet's payload begins.
+fn payload_at(cell: &[u8]) -> usize {
+    4 + if cell[3] & 0x20 == 0 { 0 } else { 1 + usize::from(cell[4]) }
+}
+
+/// Whether a PES packet of video begins in a packet (stream ids 0xe0 to 0xef).
+fn begins_pes(cell: &[u8], payload: usize) -> bool {
+    cell[1] & 0x40 != 0 && cell[3] & 0x10 != 0 && matches!(cell.get(payload..), Some([0, 0, 1, 0xe0..=0xef, ..]))
 }
 
 fn pid(cell: &[u8]) -> u16 {
     u16::from_be_bytes([cell[1] & 0x1f, cell[2]])
 }
 
-/// The presentation time of the PES packet of video that begins in a cell (ISO/IEC 13818-1, 2.4.3.6: stream ids 0xe0 to 0xef).
-fn picture_time(cell: &[u8]) -> Option<u64> {
-    let adaptation = if cell[3] & 0x20 == 0 { 0 } else { 1 + usize::from(cell[4]) };
-    let payload = cell.get(4 + adaptation..)?;
-    let begins = cell[1] & 0x40 != 0 && cell[3] & 0x10 != 0 && matches!(payload, [0, 0, 1, 0xe0..=0xef, ..]);
-    let &[a, b, c, d, e] = payload.get(9..14).filter(|_| begins)? else { return None };
-    let [a, b, c, d, e] = [a, b, c, d, e].map(u64::from);
-    Some((a & 0x0e) << 29 | b << 22 | (c & 0xfe) << 14 | d << 7 | e >> 1)
+/// Which picture begins in a packet: what is in the packet, whatever its times are.
+fn picture_in(cell: &[u8]) -> Option<u64> {
+    begins_pes(cell, payload_at(cell)).then(|| hash(cell))
 }
 
-/// The presentation time of the first picture that begins in a message.
-pub(crate) fn time_of(message: &[u8]) -> Option<u64> {
-    message.chunks_exact(CELL_BYTES).find_map(picture_time)
+/// Which picture begins first in a message.
+pub(crate) fn picture_of(message: &[u8]) -> Option<u64> {
+    message.chunks_exact(CELL_BYTES).find_map(picture_in)
 }
 
 const BINARY: u8 = 2;
@@ -180,21 +203,31 @@ mod tests {
     }
 
     #[test]
-    fn pictures_have_their_time_and_begin_where_their_pes_packets_do() {
-        let starting = |adaptation: &[u8], payload: &[u8]| {
-            let mut cell = cell(256, 0);
+    fn picture_is_known_by_what_is_in_it_whatever_its_times_are() {
+        let starting = |counter: u8, adaptation: &[u8], payload: &[u8]| {
+            let mut cell = cell(256, counter);
             cell[1] |= 0x40;
             cell[3] |= if adaptation.is_empty() { 0 } else { 0x20 };
             cell[4..4 + adaptation.len()].copy_from_slice(adaptation);
             cell[4 + adaptation.len()..][..payload.len()].copy_from_slice(payload);
             cell
         };
-        // 0x1_2345_6789 in 3, 15 and 15 bits, each followed by a marker (2.4.3.7).
-        let pes = [0, 0, 1, 0xe0, 0, 0, 0x80, 0x80, 5, 0x29, 0x8d, 0x15, 0xcf, 0x13];
-        assert_eq!(picture_time(&starting(&[], &pes)), Some(0x1_2345_6789));
-        assert_eq!(picture_time(&starting(&[2, 0, 0], &pes)), Some(0x1_2345_6789));
-        assert_eq!(picture_time(&starting(&[], &[0, 0, 1, 0xc0])), None, "sound");
-        assert_eq!(picture_time(&cell(256, 0)), None, "the middle of one");
+        let pes = |time: u8, content: u8| [0, 0, 1, 0xe0, 0, 0, 0x80, 0x80, 5, 0x29, 0x8d, 0x15, 0xcf, time, content];
+        let picture = picture_in(&starting(1, &[], &pes(0x13, 7)));
+        assert!(picture.is_some());
+        assert_eq!(picture_in(&starting(9, &[], &pes(0x55, 7))), picture, "at another time");
+        assert_ne!(picture_in(&starting(1, &[], &pes(0x13, 8))), picture, "another one");
+        let clock = |time: u8| [7, 0x10, time, 2, 3, 4, 5, 6];
+        let [one, other] = [1, 2].map(|time| picture_in(&starting(1, &clock(time), &pes(time, 7))));
+        assert!(one.is_some() && one == other, "by another clock");
+        // With a decode time, that is time, too; without one it is content.
+        let mut both = pes(0x13, 7).to_vec();
+        both[7] = 0xc0;
+        both.extend([0, 0, 0, 0]);
+        let decode = |byte: u8| picture_in(&starting(1, &[], &[&both[..14], &[byte; 5]].concat()));
+        assert_eq!(decode(1), decode(2));
+        assert_eq!(picture_in(&starting(1, &[], &[0, 0, 1, 0xc0])), None, "sound");
+        assert_eq!(picture_in(&cell(256, 0)), None, "the middle of one");
     }
 
     #[test]

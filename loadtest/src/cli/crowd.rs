@@ -94,6 +94,9 @@ pub(crate) struct Soak {
     /// The least share of what is published that they get.
     #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
     pub(crate) min_pictures_percent: Option<f64>,
+    /// The most messages with bytes that nobody sent, of those that WebSocket viewers get who read steadily.
+    #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
+    pub(crate) max_corrupt_percent: Option<f64>,
     /// The most memory that it may grow by in an hour, by its second half.
     #[arg(long, value_name = "MIB", help_heading = "Limits")]
     pub(crate) max_mib_per_hour: Option<f64>,
@@ -132,6 +135,9 @@ pub(crate) struct View {
     /// The most for that of the time from one picture to the next, of all who read steadily.
     #[arg(long, value_name = "MS", help_heading = "Limits")]
     pub(crate) max_gap_p99_ms: Option<f64>,
+    /// The most messages with bytes that nobody sent, of those that WebSocket viewers get who read steadily.
+    #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
+    pub(crate) max_corrupt_percent: Option<f64>,
     /// The most packets that never come to WebRTC viewers who read steadily.
     #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
     pub(crate) max_missing_percent: Option<f64>,

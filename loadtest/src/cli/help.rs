@@ -84,7 +84,8 @@ Examples:
 
 pub(super) const SOAK: &str = "\
 Runs what view runs, for minutes: a clip is published again and again, a display is streamed, viewers watch, come and go. Each second
-the router's own memory (Private_Dirty of smaps_rollup), its descriptors and its threads are looked at.
+the router's own memory (Private_Dirty of smaps_rollup), its descriptors and its threads are looked at. Of the WebSocket viewers who read
+steadily every frame counts from when it was due, over the whole run; what that takes of memory here does not grow with it.
 
 Examples:
   loadtest soak --minutes 60 --leave 50

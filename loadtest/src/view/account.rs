@@ -11,7 +11,7 @@ use crate::distribution::{Distribution, Summary};
 pub(crate) use crate::impair::Done;
 use crate::plot::Chart;
 use crate::sight::percent;
-use crate::watch::time_of;
+use crate::watch::picture_of;
 
 /// How viewers get their pictures.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -123,13 +123,13 @@ impl Visitor {
 impl Sum {
     /// Takes the pictures that came to a visitor since the last time.
     pub(crate) fn take(&mut self, visitor: &mut Visitor, pictures: &[(u64, Instant)], schedule: Option<&Schedule>) {
-        for &(time, at) in pictures {
+        for &(picture, at) in pictures {
             match visitor.last.replace(at) {
                 Some(last) => self.gap_ms.record_at_rate(millis(last, at), PERIOD.as_secs_f64() * 1e3),
                 None => self.join_ms.record(millis(visitor.start, at)),
             }
             if let Some(schedule) = schedule {
-                self.seen += u64::from(visitor.follow.take(schedule, time, at, &mut self.age_ms));
+                self.seen += u64::from(visitor.follow.take(schedule, picture, at, &mut self.age_ms));
             }
         }
         self.pictures += pictures.len() as u64;
@@ -178,7 +178,7 @@ impl Sum {
 /// What is published, again and again: when each frame is due.
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    /// Where in the clip a picture is that is of a time.
+    /// Where in the clip a picture is.
     places: HashMap<u64, usize>,
     /// How many frames the clip has, and how far apart they are due.
     frames: usize,
@@ -191,8 +191,13 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     pub(crate) fn of(clip: &Clip) -> Self {
-        let places = clip.frames.iter().enumerate().filter_map(|(place, frame)| Some((time_of(frame)?, place))).collect();
+        let places = clip.frames.iter().enumerate().filter_map(|(place, frame)| Some((picture_of(frame)?, place))).collect();
         Self { places, frames: clip.frames.len(), period: clip.period, starts: Vec::new(), end: None }
+    }
+
+    /// Whether each frame is told from all others.
+    pub(crate) fn is_distinct(&self) -> bool {
+        self.places.len() == self.frames
     }
 
     /// The clip is published once more: when the pass before is over, or at once when that has been long ago. Says when.
@@ -238,8 +243,8 @@ struct Follow {
 
 impl Follow {
     /// Takes a picture into `ages_ms`; says whether it is one of the schedule that did not come before.
-    fn take(&mut self, schedule: &Schedule, time: u64, at: Instant, ages_ms: &mut Distribution) -> bool {
-        let Some(number) = schedule.places.get(&time).and_then(|&place| schedule.newest(place, at)) else { return false };
+    fn take(&mut self, schedule: &Schedule, picture: u64, at: Instant, ages_ms: &mut Distribution) -> bool {
+        let Some(number) = schedule.places.get(&picture).and_then(|&place| schedule.newest(place, at)) else { return false };
         let next = self.next.unwrap_or(number);
         if number < next {
             return false;
@@ -261,6 +266,12 @@ pub(crate) const OMISSION: &str = "\
 clock: CLOCK_MONOTONIC, one machine. Ages count from when a frame was due, whether it came or not: one that did not is as old
 as the one that came instead, or as the end. A gap counts for each picture that should have come in it, a wait that was in vain as
 long as it was.";
+
+/// The worst share of corrupt messages among WebSocket viewers who read steadily: of the others it is not known what they should get.
+pub(crate) fn corrupt_percent(accounts: &[Account]) -> Option<f64> {
+    let checked = accounts.iter().filter(|account| (account.kind, account.behaviour) == (Kind::WebSocket, Behaviour::Steady));
+    checked.map(|account| account.corrupt_percent).max_by(f64::total_cmp)
+}
 
 /// How old pictures were and how far apart, by kind and behaviour.
 pub(crate) fn charts(accounts: &[Account]) -> Vec<Chart> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::account::{Account, Behaviour, Done, Kind, OMISSION, charts};
+use super::account::{Account, Behaviour, Done, Kind, OMISSION, charts, corrupt_percent};
 use crate::cli::View;
 use crate::distribution::Summary;
 use crate::limit::Limit;
@@ -39,6 +39,7 @@ impl Report {
             Limit::least("--min-pictures-percent", options.min_pictures_percent, pictures),
             Limit::most("--max-age-p99-ms", options.max_age_p99_ms, age),
             Limit::most("--max-gap-p99-ms", options.max_gap_p99_ms, gap),
+            Limit::most("--max-corrupt-percent", options.max_corrupt_percent, corrupt_percent(&accounts)),
             Limit::most("--max-missing-percent", options.max_missing_percent, missing),
             Limit::most("--max-join-p95-ms", options.max_join_p95_ms, join),
         ];
@@ -130,11 +131,16 @@ mod tests {
 
     #[test]
     fn viewers_are_held_to_their_limits() {
-        let held = report("--min-pictures-percent 98 --max-age-p99-ms 41 --max-gap-p99-ms 41 --max-join-p95-ms 41", account(40.0, 98.0, 0));
-        assert!(held.held() && held.limits.len() == 4, "{held}");
+        let held = report(
+            "--min-pictures-percent 98 --max-age-p99-ms 41 --max-gap-p99-ms 41 --max-join-p95-ms 41 --max-corrupt-percent 0",
+            account(40.0, 98.0, 0),
+        );
+        assert!(held.held() && held.limits.len() == 5, "{held}");
         let broken =
             report("--min-pictures-percent 99 --max-age-p99-ms 39 --max-gap-p99-ms 39 --max-join-p95-ms 39", account(40.0, 98.0, 0));
         assert_eq!(Limit::broken(&broken.limits).len(), 4, "{broken}");
+        let corrupt = report("--max-corrupt-percent 0", Account { corrupt_percent: 0.1, ..account(40.0, 98.0, 0) });
+        assert_eq!(Limit::broken(&corrupt.limits), ["--max-corrupt-percent"]);
         assert!(!broken.held() && !report("--max-missing-percent 100", account(40.0, 98.0, 0)).held(), "nobody watches by WebRTC");
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use crosspoint_ffi::VideoFormat;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -38,6 +38,7 @@ impl Stage {
         let clip = Clip::encode(format, BITRATE_BPS, (seconds * FRAME_RATE) as usize, PERIOD).await?;
         let content = Rc::new(Content::of(clip.frames.iter().map(|frame| &frame[..])));
         let schedule = Schedule::of(&clip);
+        ensure!(schedule.is_distinct(), "two frames of the clip begin alike");
         let screen = if with_display { Some(Screen::start(false).await?) } else { None };
         let relay = Relay::of_camera_and_display(screen.as_ref().map(Screen::name), binary).await?;
         let (sender, _receiver) = relay.publisher().await?;

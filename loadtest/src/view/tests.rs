@@ -13,7 +13,7 @@ use crate::clip::Clip;
 use crate::fanout::rtc::peer::{self, Peer, Polled};
 use crate::impair::{Done, Impairment, Link};
 use crate::publish::Dice;
-use crate::watch::{Content, Message, Watch, time_of};
+use crate::watch::{Content, Message, Watch, picture_of};
 
 /// Publishes a clip `times` over, as messages of a WebSocket that take up to two milliseconds, through a link to a viewer.
 async fn watched(impairment: Impairment, times: usize, seed: u32) -> (Account, Done, Counts) {
@@ -23,6 +23,7 @@ async fn watched(impairment: Impairment, times: usize, seed: u32) -> (Account, D
     let start = Instant::now();
     let (mut link, mut watch, mut dice) = (Link::new(impairment, seed), Watch::default(), Dice::new(seed + 1));
     let mut schedule = Schedule::of(&clip);
+    assert!(schedule.is_distinct());
     let passes: Vec<Instant> = (0..times).map(|_| schedule.pass(start)).collect();
     let (mut now, mut sum, mut visitor) = (start, Sum::default(), Visitor::new(start));
     let mut see = |watch: &mut Watch| sum.take(&mut visitor, &std::mem::take(&mut watch.pictures), Some(&schedule));
@@ -105,7 +106,7 @@ async fn frames_lost_in_a_stall_are_as_old_as_frames_held_back_by_it() {
     let (mut sum, mut visitor) = (Sum::default(), Visitor::new(start));
     for _ in 0..10 {
         let pass = schedule.pass(start);
-        let due = clip.frames.iter().enumerate().map(|(nth, frame)| (time_of(frame).unwrap(), pass + clip.period * nth as u32));
+        let due = clip.frames.iter().enumerate().map(|(nth, frame)| (picture_of(frame).unwrap(), pass + clip.period * nth as u32));
         let came: Vec<_> = due.filter(|(_, due)| !(start + Duration::from_secs(1)..start + Duration::from_secs(2)).contains(due)).collect();
         sum.take(&mut visitor, &came, Some(&schedule));
     }
