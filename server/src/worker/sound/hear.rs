@@ -163,7 +163,7 @@ impl Capture {
                 }
             }
             let frames = pcm.len() / AudioFormat::STEREO_48K.frame_bytes();
-            age = age - MediaTime::from_ticks(frames as i64, AudioFormat::STEREO_48K.rate);
+            age -= MediaTime::from_ticks(frames as i64, AudioFormat::STEREO_48K.rate);
         })?;
         failed.map_or(Ok(heard), Err)
     }
