@@ -118,8 +118,9 @@ Examples:
 
 pub(super) const FANOUT_RTC: &str = "\
 Each viewer is a WebRTC peer on a UDP socket of its own, which decrypts all packets and counts those that never came. The processor time of
-the router's network thread (of Janus: of all threads) and its resident memory with one viewer are taken off those with all of them. Janus
-takes part over the machine's first address that is no loopback.
+the router's network thread (of others: of all threads) and its resident memory with one viewer are taken off those with all of them.
+Others take part over the machine's first address that is no loopback: Janus, and a program of Python that has a webrtcbin for each viewer.
+They get the packets as they came to a viewer of ours, and neither encode nor packetise; webrtcbins are 25 at most, or they would drop some.
 
 Examples:
   loadtest fanout-rtc --pin --peers

@@ -281,9 +281,12 @@ pub(crate) struct FanoutRtc {
     /// How often each has its turn.
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub(crate) rounds: u32,
-    /// Measure Janus's streaming plugin in the same run, fed with the packets that a viewer of ours gets.
+    /// Measure Janus's streaming plugin and GStreamer's webrtcbin in the same run, fed with the packets that a viewer of ours gets.
     #[arg(long)]
     pub(crate) peers: bool,
+    /// Where the script is that has the webrtcbins.
+    #[arg(long, value_name = "PATH", default_value = "loadtest/peers")]
+    pub(crate) peers_folder: PathBuf,
     /// Give the router the first processor for itself.
     #[arg(long)]
     pub(crate) pin: bool,

@@ -129,7 +129,8 @@ fn versions(options: &Peers) -> Vec<String> {
         Some(format!("{package} {}", about["version"].as_str()?))
     };
     let python = fs::read_to_string(options.peers_folder.join("requirements.txt")).unwrap_or_default();
-    let mut versions: Vec<String> = ["janus", "libnginx-mod-rtmp", "ffmpeg", "gstreamer1.0-tools"].into_iter().filter_map(debian).collect();
+    let mut versions: Vec<String> =
+        ["janus", "libnginx-mod-rtmp", "ffmpeg", "gstreamer1.0-tools", "gstreamer1.0-plugins-bad"].into_iter().filter_map(debian).collect();
     versions.extend(["uwebsockets", "ws", "node-media-server"].into_iter().filter_map(npm));
     let installed = |path: &Path| path.exists();
     if installed(&options.peers_folder.join(".venv/done")) {

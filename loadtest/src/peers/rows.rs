@@ -28,7 +28,7 @@ pub(super) fn measurements(options: &Peers) -> Vec<Measurement> {
     let only = ["still", "caret", "scrolling"].map(|case| format!(" --only {case}")).concat();
     let script = format!("{PYTHON} {SCREEN} --json --rounds {screen_rounds} --seconds {seconds}{only}");
     vec![
-        ours(Group::Webrtc, &format!("fanout-rtc --peers {turns} --viewers {viewers}{pin}"), webrtc),
+        ours(Group::Webrtc, &format!("fanout-rtc --peers {turns} --viewers {viewers} --peers-folder {folder}{pin}"), webrtc),
         ours(Group::Fanout, &format!("fanout --peers --rtmp {turns} --viewers {viewers} --peers-folder {folder}{pin}"), fanout),
         Measurement { is_script: true, ..ours(Group::Screen, &script, screen) },
         ours(Group::Camera, &format!("ingest --peers {turns}"), ingest),
@@ -45,15 +45,15 @@ fn webrtc(answer: &Value) -> Vec<Row> {
         Series { name, rounds } if name == ESTIMATED => Series { name: OURS.to_owned(), rounds },
         peer => peer,
     });
-    let viewers = answer["viewers"].as_f64().unwrap_or(1.0);
     let mut rows = vec![
         row("WebRTC fan-out, processor time for a packet sent", "µs", part(|cost| cost["us"].as_f64()), "1.0", Some(3.5)),
         row("… with the ways of our viewers estimated", "µs", estimated.collect(), "", None),
         row("WebRTC memory for a viewer", "kB", part(|cost| cost["kb"].as_f64()), "50", Some(150.0)),
     ];
     // What a viewer of this picture takes, and so how many fit into a processor.
-    let percent =
-        named(&answer["rows"], "costs", &|cost| Some(cost["us"].as_f64()? * cost["packets_per_second"].as_f64()? / viewers / 1e4));
+    let percent = named(&answer["rows"], "costs", &|cost| {
+        Some(cost["us"].as_f64()? * cost["packets_per_second"].as_f64()? / cost["viewers"].as_f64()? / 1e4)
+    });
     let percent = percent.into_iter().filter(|series| series.name != ESTIMATED).collect();
     rows.push(row("WebRTC viewer of 720p30 at 3 Mb/s", "% of a core", percent, "0.03", Some(0.11)));
     rows
@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn viewers_of_webrtc_share_a_core() {
-        let cost = json!({"us": 5.0, "kb": 150.0, "packets_per_second": 64_000.0});
-        let rows = webrtc(&json!({"viewers": 200, "rows": [{"name": "crosspoint", "costs": [cost]}, {"name": "janus", "costs": [null]}]}));
+        let cost = json!({"viewers": 200, "us": 5.0, "kb": 150.0, "packets_per_second": 64_000.0});
+        let rows = webrtc(&json!({"rows": [{"name": "crosspoint", "costs": [cost]}, {"name": "janus", "costs": [null]}]}));
         // 320 packets a second at 5 µs.
         assert_eq!(rows[3].ours.rounds, [Some(0.16)]);
         assert_eq!(rows[0].peers, [Series { name: "janus".into(), rounds: vec![None] }]);

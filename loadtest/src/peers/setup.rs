@@ -72,13 +72,20 @@ fn is_older(made: &Path, from: &Path) -> bool {
 }
 
 /// What tells that a package is there, and the package.
-const DEBIAN: [(&str, &str); 6] = [
+const DEBIAN: [(&str, &str); 13] = [
     ("/usr/bin/janus", "janus"),
     ("/usr/sbin/nginx", "nginx"),
     ("/usr/lib/nginx/modules/ngx_rtmp_module.so", "libnginx-mod-rtmp"),
     ("/usr/bin/ffmpeg", "ffmpeg"),
     ("/usr/bin/gst-launch-1.0", "gstreamer1.0-tools"),
     ("/usr/lib/x86_64-linux-gnu/gstreamer-1.0/libgstx264.so", "gstreamer1.0-plugins-ugly"),
+    ("/usr/lib/x86_64-linux-gnu/gstreamer-1.0/libgstopus.so", "gstreamer1.0-plugins-base"),
+    ("/usr/lib/x86_64-linux-gnu/gstreamer-1.0/libgstrtpmanager.so", "gstreamer1.0-plugins-good"),
+    ("/usr/lib/x86_64-linux-gnu/gstreamer-1.0/libgstwebrtc.so", "gstreamer1.0-plugins-bad"),
+    ("/usr/lib/x86_64-linux-gnu/gstreamer-1.0/libgstnice.so", "gstreamer1.0-nice"),
+    ("/usr/lib/x86_64-linux-gnu/girepository-1.0/GstWebRTC-1.0.typelib", "gir1.2-gst-plugins-bad-1.0"),
+    ("/usr/lib/python3/dist-packages/gi/__init__.py", "python3-gi"),
+    ("/usr/bin/openssl", "openssl"),
 ];
 
 #[cfg(test)]

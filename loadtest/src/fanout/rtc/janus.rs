@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::other::PAYLOAD_TYPE;
 use crate::client::Endpoint;
 use crate::process::Process;
 use crate::scratch;
@@ -108,12 +109,6 @@ impl Janus {
     }
 }
 
-/// The start of an RTP packet (RFC 3550, 5.1) that is fed.
-pub(super) fn header(marker: bool, number: u16, timestamp: u32) -> [u8; 12] {
-    let ([n0, n1], [t0, t1, t2, t3]) = (number.to_be_bytes(), timestamp.to_be_bytes());
-    [0x80, u8::from(marker) << 7 | PAYLOAD_TYPE, n0, n1, t0, t1, t2, t3, b'c', b'r', b'o', b's']
-}
-
 async fn post(endpoint: &Endpoint, path: &str, mut body: Value) -> Result<Value> {
     body["transaction"] = "loadtest".into();
     let answer = endpoint.post(path, Some(&body)).await?;
@@ -124,17 +119,5 @@ async fn post(endpoint: &Endpoint, path: &str, mut body: Value) -> Result<Value>
 const BINARY: &str = "/usr/bin/janus";
 const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu/janus";
 const MOUNT: u32 = 1;
-const PAYLOAD_TYPE: u8 = 96;
 /// More than a session of hundreds of viewers has.
 const EVENTS: usize = 10_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packet_starts_as_the_rfc_has_it() {
-        assert_eq!(header(true, 0x0102, 0x0304_0506)[..8], [0x80, 0xe0, 1, 2, 3, 4, 5, 6]);
-        assert_eq!(header(false, 1, 1)[1], 96);
-    }
-}

@@ -3,14 +3,16 @@
 //! ```text
 //! a display that moves ─▶ crosspoint ─UDP▶ peers on str0m, each of which decrypts what it gets and counts what is missing
 //!                           │ └ processor time of its network thread and resident memory, with one viewer and with all of them
-//!                           └ one of them ─RTP▶ janus ─UDP▶ the same peers: processor time of all of janus
+//!                           └ one of them ─RTP▶ janus, or a webrtcbin for each ─UDP▶ the same peers: processor time of all of it
 //! ```
 
 pub(crate) mod janus;
+mod other;
 pub(crate) mod peer;
 mod report;
 pub(crate) mod tally;
 pub(crate) mod viewer;
+mod webrtcbin;
 
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use serde_json::json;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
-use self::janus::Janus;
+use self::other::Other;
 pub(crate) use self::report::{Cost, Report, Row};
 use self::viewer::{Audience, Host};
 use super::relay::{LOAD_CORE, RELAY_CORE, Relay, pin_ourselves};
@@ -52,8 +54,8 @@ pub(crate) async fn measure(options: &FanoutRtc) -> Result<Report> {
 enum Kind {
     /// Ours; with its viewers' ways estimated, or not.
     Crosspoint { estimated: bool },
-    /// Janus, fed with what a viewer of ours gets.
-    Janus,
+    /// Another, fed with what a viewer of ours gets.
+    Other(other::Kind),
 }
 
 impl Kind {
@@ -61,7 +63,16 @@ impl Kind {
         match self {
             Self::Crosspoint { estimated: false } => "crosspoint",
             Self::Crosspoint { estimated: true } => "crosspoint, ways estimated",
-            Self::Janus => "janus",
+            Self::Other(other::Kind::Janus) => "janus",
+            Self::Other(other::Kind::Webrtcbin) => "GStreamer webrtcbin",
+        }
+    }
+
+    /// How many viewers it gets, of so many.
+    fn viewers(self, wanted: u32) -> u32 {
+        match self {
+            Self::Crosspoint { .. } | Self::Other(other::Kind::Janus) => wanted,
+            Self::Other(other::Kind::Webrtcbin) => wanted.min(WEBRTCBINS),
         }
     }
 }
@@ -74,7 +85,8 @@ async fn rounds(options: &FanoutRtc) -> Result<Report> {
     let noise = if options.display.is_none() { Some(Screen::start(options.pin).await?) } else { None };
     let display = options.display.as_deref().or_else(|| noise.as_ref().map(Screen::name)).context("a display")?;
     let ours = [false, true].map(|estimated| Kind::Crosspoint { estimated });
-    let kinds = ours.into_iter().chain(options.peers.then_some(Kind::Janus));
+    let others = options.peers.then_some([other::Kind::Janus, other::Kind::Webrtcbin]).into_iter().flatten();
+    let kinds = ours.into_iter().chain(others.map(Kind::Other));
     let mut rows: Vec<(Kind, Row)> = kinds.map(|kind| (kind, Row::new(kind.name()))).collect();
     // Interleaved: the machine's moods are shared out.
     for round in 0..options.rounds {
@@ -93,38 +105,40 @@ async fn rounds(options: &FanoutRtc) -> Result<Report> {
 
 /// What a packet and a viewer cost.
 async fn one(kind: Kind, options: &FanoutRtc, display: &str) -> Result<Cost> {
-    let (core, mut janus) = match kind {
+    let (core, mut other) = match kind {
         Kind::Crosspoint { .. } => (RELAY_CORE, None),
-        Kind::Janus => (LOAD_CORE, Some(Janus::start(options.pin.then_some(RELAY_CORE)).await?)),
+        Kind::Other(other) => (LOAD_CORE, Some(Other::start(other, &options.peers_folder, options.pin.then_some(RELAY_CORE)).await?)),
     };
     let mut server = Relay::of_display("auto", display, &options.common.crosspoint, options.pin.then_some(core)).await?;
     server.endpoint().post("/stream/start", Some(&json!({"mode": "webrtc", "id": STREAM, "framerate": 30}))).await?;
     let mut feeder = Audience::default();
-    if let Some(janus) = &janus {
-        feeder.feed(server.endpoint(), janus).await?;
+    if let Some(other) = &other {
+        feeder.feed(server.endpoint(), other).await?;
     }
-    let measured = janus.as_ref().map_or(Measured::Ours(&server), Measured::Janus);
-    let host = match (kind, &janus) {
+    let measured = other.as_ref().map_or(Measured::Ours(&server), Measured::Other);
+    let host = match (kind, &other) {
         (Kind::Crosspoint { estimated }, _) => Host::Crosspoint { server: server.endpoint(), estimated, via: None },
-        (Kind::Janus, janus) => Host::Janus(janus.as_ref().context("janus runs")?),
+        (Kind::Other(_), other) => Host::Other(other.as_ref().context("it runs")?),
     };
     let mut audience = Audience::default();
     audience.join(host, 1).await?;
     let few = window(measured, &audience, options).await?;
-    audience.join(host, options.viewers - 1).await?;
+    let viewers = kind.viewers(options.viewers);
+    audience.join(host, viewers - 1).await?;
     let many = window(measured, &audience, options).await?;
     audience.check()?;
     feeder.check()?;
-    let (packets, more) = (many.packets - few.packets, f64::from(options.viewers - 1));
+    let (packets, more) = (many.packets - few.packets, f64::from(viewers - 1));
     ensure!(packets > 0.0, "{more} viewers more got no packets more: does the display move?");
     let cost = Cost {
+        viewers,
         us: (many.cpu_ms - few.cpu_ms) * 1e3 / packets,
         kb: (many.resident_kb - few.resident_kb) / more,
         packets_per_second: many.packets / f64::from(options.seconds),
         missing: many.missing * 1e6 / many.packets,
     };
-    if let Some(janus) = &mut janus {
-        janus.check()?;
+    if let Some(other) = &mut other {
+        other.check()?;
     }
     server.check()?;
     Ok(cost)
@@ -134,7 +148,7 @@ async fn one(kind: Kind, options: &FanoutRtc, display: &str) -> Result<Cost> {
 #[derive(Clone, Copy)]
 enum Measured<'a> {
     Ours(&'a Relay),
-    Janus(&'a Janus),
+    Other(&'a Other),
 }
 
 impl Measured<'_> {
@@ -142,14 +156,14 @@ impl Measured<'_> {
     fn cpu_ms(self) -> Result<f64> {
         match self {
             Self::Ours(relay) => relay.network_cpu_ms(),
-            Self::Janus(janus) => Ok(janus.process().cpu_ms()),
+            Self::Other(other) => Ok(other.process().cpu_ms()),
         }
     }
 
     fn resident_kb(self) -> Result<f64> {
         match self {
             Self::Ours(relay) => relay.resident_kb(),
-            Self::Janus(janus) => janus.process().resident_kb(),
+            Self::Other(other) => other.process().resident_kb(),
         }
     }
 }
@@ -181,3 +195,5 @@ async fn window(measured: Measured<'_>, audience: &Audience, options: &FanoutRtc
 /// The stream that viewers ask for.
 pub(crate) const STREAM: &str = "fanout";
 const SETTLE: Duration = Duration::from_secs(3);
+/// Half a processor's: one that has no more to give drops packets, and what is left of a cost is then shared out over too few.
+const WEBRTCBINS: u32 = 25;

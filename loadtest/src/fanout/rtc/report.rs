@@ -14,6 +14,8 @@ use crate::plot::{Chart, Draw};
 /// What a run cost.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Cost {
+    /// How many watched: not every server takes as many as were asked for.
+    pub(crate) viewers: u32,
     /// Processor time for a packet more, in microseconds.
     pub(crate) us: f64,
     /// Memory that a viewer more made resident.
@@ -87,14 +89,23 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Machine { processor, cores, kernel, load_before, .. } = &self.machine;
         writeln!(f, "{cores} cores of {processor}, Linux {kernel}, load before {load_before:.2}; {} viewers", self.viewers)?;
-        let heads = ["µs least", "median", "most", "kB/viewer", "packets/s", "missing/M"];
+        let heads = ["µs least", "median", "most", "viewers", "kB each", "packets/s", "missing/M"];
         writeln!(f, "\n{:<28} {}", "for a packet", heads.map(|head| format!("{head:>10}")).join(" "))?;
         for row in &self.rows {
             match row.spread(|cost| cost.us) {
                 Some(Spread { least, median, most }) => {
-                    let [kb, rate, missing] = [|cost: &Cost| cost.kb, |cost: &Cost| cost.packets_per_second, |cost: &Cost| cost.missing]
-                        .map(|part| row.spread(part).map_or(0.0, |spread| spread.median));
-                    writeln!(f, "{:<28} {least:>10.2} {median:>10.2} {most:>10.2} {kb:>10.0} {rate:>10.0} {missing:>10.0}", row.name)?;
+                    let [viewers, kb, rate, missing] = [
+                        |cost: &Cost| f64::from(cost.viewers),
+                        |cost: &Cost| cost.kb,
+                        |cost: &Cost| cost.packets_per_second,
+                        |cost: &Cost| cost.missing,
+                    ]
+                    .map(|part| row.spread(part).map_or(0.0, |spread| spread.median));
+                    writeln!(
+                        f,
+                        "{:<28} {least:>10.2} {median:>10.2} {most:>10.2} {viewers:>10.0} {kb:>10.0} {rate:>10.0} {missing:>10.0}",
+                        row.name
+                    )?;
                 }
                 None => writeln!(f, "{:<28} not measured", row.name)?,
             }
@@ -117,7 +128,7 @@ mod tests {
     fn round_that_failed_stays_in_its_place() {
         let mut row = Row::new("janus");
         row.note(Err(anyhow!("not there")));
-        row.note(Ok(Cost { us: 40.0, kb: 600.0, packets_per_second: 1e5, missing: 0.0 }));
+        row.note(Ok(Cost { viewers: 2, us: 40.0, kb: 600.0, packets_per_second: 1e5, missing: 0.0 }));
         assert_eq!(row.costs.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true]);
         assert_eq!(row.spread(|cost| cost.us).map(|spread| spread.median), Some(40.0));
         let machine = Machine { processor: "EPYC".into(), cores: 2, kernel: "6".into(), load_before: 0.0, browser: String::new() };
@@ -132,7 +143,7 @@ mod tests {
             let Command::FanoutRtc(options) = Cli::command_of(&format!("loadtest fanout-rtc {given}")) else { panic!("it was asked for") };
             let mut row = Row::new("crosspoint");
             for us in [4.0, 5.0] {
-                row.note(Ok(Cost { us, kb: 150.0, packets_per_second: 1e5, missing: 0.0 }));
+                row.note(Ok(Cost { viewers: 2, us, kb: 150.0, packets_per_second: 1e5, missing: 0.0 }));
             }
             Report::new(Machine::none(), &options, vec![row])
         };

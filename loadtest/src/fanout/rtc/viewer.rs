@@ -13,7 +13,7 @@ use str0m::media::{Direction, MediaKind};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::janus::{Janus, header};
+use super::other::{Other, header};
 use super::peer::{Account, Peer, Polled};
 use super::tally::Tally;
 use crate::client::Endpoint;
@@ -44,7 +44,7 @@ pub(crate) enum Host<'a> {
         estimated: bool,
         via: Option<(Impairment, &'a Links)>,
     },
-    Janus(&'a Janus),
+    Other(&'a Other),
 }
 
 impl Audience {
@@ -56,11 +56,11 @@ impl Audience {
         Ok(())
     }
 
-    /// Lets one in who sends what it gets on to `janus`.
-    pub(super) async fn feed(&mut self, server: &Endpoint, janus: &Janus) -> Result<()> {
+    /// Lets one in who sends what it gets on to `other`.
+    pub(super) async fn feed(&mut self, server: &Endpoint, other: &Other) -> Result<()> {
         let mut viewer = Viewer::enter(Host::Crosspoint { server, estimated: false, via: None }).await?;
         let socket = UdpSocket::bind("127.0.0.1:0").await?;
-        socket.connect(janus.media).await?;
+        socket.connect(other.media()).await?;
         viewer.feed = Some(socket);
         self.add(viewer).await
     }
@@ -87,6 +87,12 @@ impl Audience {
     pub(super) fn counts(&self) -> (u64, u64) {
         let sum = |part: fn(&Tally) -> u64| self.counts.iter().map(|count| part(&count.account.borrow().tally)).sum();
         (sum(|tally| tally.packets), sum(Tally::missing))
+    }
+
+    /// The packets of who got the fewest.
+    #[cfg(test)]
+    pub(super) fn least(&self) -> u64 {
+        self.counts.iter().map(|count| count.account.borrow().tally.packets).min().unwrap_or(0)
     }
 
     /// Fails when one of them ended.
@@ -125,19 +131,19 @@ impl Viewer {
     pub(crate) async fn enter(host: Host<'_>) -> Result<Self> {
         let offered = match host {
             Host::Crosspoint { .. } => None,
-            Host::Janus(janus) => Some(janus.watch().await?),
+            Host::Other(other) => Some(other.watch().await?),
         };
-        // Janus has no candidate on the loopback interface, and a pair is of one interface.
+        // Others have no candidate on the loopback interface, and a pair is of one interface.
         let loopback = || Some(Ipv4Addr::LOCALHOST.into());
         let address = offered.as_ref().map_or_else(loopback, |(_, sdp)| candidate(sdp).map(|address| address.ip()));
         let socket = UdpSocket::bind((address.context("a candidate")?, 0)).await?;
         let mut peer = Peer::new(socket.local_addr()?, Instant::now().into_std())?;
         match host {
             Host::Crosspoint { server, estimated, via } => offer(&mut peer.rtc, server, estimated, via).await?,
-            Host::Janus(janus) => {
-                let (handle, sdp) = offered.context("an offer")?;
+            Host::Other(other) => {
+                let (viewer, sdp) = offered.context("an offer")?;
                 let answer = peer.rtc.sdp_api().accept_offer(SdpOffer::from_sdp_string(&sdp)?)?;
-                janus.answer(&handle, &answer.to_sdp_string()).await?;
+                other.answer(&viewer, &answer.to_sdp_string()).await?;
             }
         }
         Ok(Self { peer, socket, count: Rc::default(), feed: None })
