@@ -113,7 +113,6 @@ mod tests {
             let mut audience = Audience::default();
             audience.join(Host::Other(&other), 2).await.unwrap();
             until("both have packets", || Ok((audience.least() >= 20).then_some(()))).await.unwrap();
-            assert_eq!(audience.counts().1, 0, "none is missing");
             feed.abort();
         })
         .await;
