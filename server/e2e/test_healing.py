@@ -1,7 +1,11 @@
 """Display and sound server that die and come back, under a server that stays."""
 
 import contextlib
+import itertools
+import os
+import signal
 import subprocess
+import time
 
 import pytest
 import sandbox
@@ -10,6 +14,7 @@ import wait
 from crosspoint import AUDIO, SOCKET_AUDIO, Crosspoint, send_ahead
 from pattern import Screen, shows
 from pattern import decode as decoded
+from skew import Beeper
 from test_stream import Viewer
 
 
@@ -76,6 +81,31 @@ def test_sound_server_that_comes_late_is_heard_in_a_stream_that_runs(lone, folde
         keep(sandbox.Sound(folder / tmp_path.name))
         wait.until(lambda: tracks(viewer.media()) == {"audio", "video"}, "sound in the stream", 30)
         wait.until(lambda: tracks(listener.received()) == {"audio"}, "the sound alone", 30)
+
+
+@pytest.mark.parametrize("who", ["sound", "crosspoint"])
+def test_sound_that_a_standstill_held_back_is_left_out(lone, who):
+    """Viewers would take it in, and be as late as the standstill was long from then on."""
+    crosspoint, _, sound, _ = lone
+    pid = {"sound": sound.pid, "crosspoint": crosspoint.process.pid}[who]
+    wait.until(lambda: "audio_output" in sound.names("sinks"), "the speaker")
+    crosspoint.call("POST", "/stream/start", {"mode": "socket", "id": "sound", "video": False})
+    with contextlib.closing(Beeper(sound)), contextlib.closing(Viewer(crosspoint, "sound")) as listener:
+        wait.until(lambda: len(times_s(listener.received())) > 100, "sound")
+        os.kill(pid, signal.SIGSTOP)
+        wait.until_moment(time.monotonic() + 1.5)
+        os.kill(pid, signal.SIGCONT)
+        before = len(times_s(listener.received()))
+        wait.until(lambda: len(times_s(listener.received())) > before + 100, "sound to go on")
+        longest = max(later - earlier for earlier, later in itertools.pairwise(times_s(listener.received())))
+    assert longest > 1.25, f"no more than {longest:.3f} s are missing"
+
+
+def times_s(media: bytes) -> list[float]:
+    """The packets' presentation times."""
+    words = ["ffprobe", "-v", "error", "-f", "mpegts", "-i", "pipe:0", "-show_entries", "packet=pts_time", "-of", "csv=p=0"]
+    told = subprocess.run(words, input=media, capture_output=True, text=False).stdout.decode().replace(",", " ").split()
+    return [float(time) for time in told if time != "N/A"]
 
 
 def tracks(media: bytes) -> set[str]:

@@ -194,7 +194,7 @@ def test_moment_of_standstill_is_heard_as_no_more_than_that(crosspoint, sound, c
         until_heard(sound)
         for length in (0.3, 1.0):
             os.kill(pid, signal.SIGSTOP)
-            threading.Event().wait(length)
+            wait.until_moment(time.monotonic() + length)
             os.kill(pid, signal.SIGCONT)
             until_heard(sound)
             wait.until(lambda: crosspoint.stats()["microphone_depth_ms"] < 150, "the old depth")
