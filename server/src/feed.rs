@@ -14,10 +14,10 @@ use crosspoint_ffi::{Packet, VideoFormat};
 use crosspoint_router::broadcast::{Cursor, Hub, HubCommand, Limits, Media, Next, Unit};
 use crosspoint_router::ingest::{FeedFormat, KEPT_MAX_BYTES, KEPT_MAX_PACKETS, Mirror, Packer};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::sleep_until;
 
 use self::encode::Encode;
 use crate::fanout::{Fan, Piece, Pieces};
+use crate::timer::sleep_until;
 use crate::worker::decode::Job;
 use crate::ws::{HEADER_MAX_BYTES, frame_in_place};
 
@@ -321,12 +321,7 @@ async fn pump(feed: Rc<Feed>) {
 /// Waits until there may be something to do.
 async fn wait(feed: &Feed, encode: Option<&mut Encode>) {
     let deadline = feed.state.borrow().hub.poll_deadline();
-    let timer = async {
-        match deadline {
-            Some(deadline) => sleep_until(deadline.into()).await,
-            None => std::future::pending().await,
-        }
-    };
+    let timer = sleep_until(deadline);
     let packet = async {
         match encode {
             Some(encode) => encode.packet().await,

@@ -55,6 +55,7 @@ mod rtc;
 mod rtmp;
 mod serve;
 mod stamp;
+mod timer;
 mod tokens;
 mod worker;
 pub mod ws;

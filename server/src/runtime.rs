@@ -8,6 +8,7 @@ use tokio::task::LocalSet;
 
 use crate::Error;
 use crate::config::IoChoice;
+use crate::timer::keeping_time;
 
 /// What the network thread waits with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,20 +52,21 @@ impl Io {
     /// is dropped.
     ///
     /// # Errors
-    /// When the kernel gives no epoll instance.
+    /// When the kernel gives no epoll instance, or no timer.
     pub fn block_on<F: Future>(self, future: F) -> Result<F::Output, Error> {
         match self {
             Self::Epoll => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-                Ok(LocalSet::new().block_on(&runtime, future))
+                LocalSet::new().block_on(&runtime, keeping_time(future))
             }
-            Self::Uring => Ok(tokio_uring::builder().entries(RING_ENTRIES).start(async {
+            Self::Uring => tokio_uring::builder().entries(RING_ENTRIES).start(async {
                 RING.set(true);
-                let output = future.await;
+                let output = keeping_time(future).await;
                 RING.set(false);
                 output
-            })),
+            }),
         }
+        .map_err(Error::Runtime)
     }
 }
 

@@ -6,13 +6,13 @@ use crosspoint_router::control::{AudioDestination, AudioInput, AudioSource, Inpu
 use crosspoint_router::ingest::{MediaSource, Nature, SourceOutput, Track};
 use crosspoint_router::rtc::{Offer, Role};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep_until;
 use tracing::Instrument as _;
 
 use super::sessions::Order;
 use super::{App, SessionKind, SessionToken, Transport};
 use crate::outlet::{Ears, Outlet};
 use crate::rtc::{Answered, Link, Reach, Said};
+use crate::timer::sleep_until;
 use crate::ws::Close;
 
 /// The tracks of a session that are still its own.
@@ -121,12 +121,7 @@ impl App {
         let mut reader: Option<Instant> = None;
         loop {
             let until = ingest.release(&peer).await;
-            let timer = async {
-                match until {
-                    Some(until) => sleep_until(until.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let timer = sleep_until(until);
             tokio::select! {
                 said = said.recv() => match said {
                     Some(Said::Packet(packet)) => ingest.source.handle_packet(packet),

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use crosspoint_router::broadcast::{Rates, Rendition, Share};
 use tokio::sync::watch;
-use tokio::time::sleep_until;
 
 use super::pictures::Pictures;
+use crate::timer::sleep_until;
 
 /// Both renditions, and who shares them.
 pub(super) struct Sharing {
@@ -69,12 +69,7 @@ impl Seat {
     pub(crate) async fn judged(&mut self) {
         // Known since the last judgement: it is asked for each viewer and frame, and looking through all of them would be for each of them.
         let due = self.sharing.due.get();
-        let timer = async {
-            match due {
-                Some(due) => sleep_until(due.into()).await,
-                None => std::future::pending().await,
-            }
-        };
+        let timer = sleep_until(due);
         tokio::select! {
             // The sender is in the sharing, which this holds.
             _ = self.judged.changed() => {}

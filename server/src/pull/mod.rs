@@ -17,13 +17,13 @@ use crosspoint_router::control::Pulled;
 use crosspoint_router::ingest::{MediaSource, Nature, SourceOutput, Track};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::sleep_until;
 use tracing::{info, warn};
 
 pub(crate) use pipe::Pipe;
 pub(crate) use slots::{Slot, Slots};
 
 use crate::outlet::{Ears, Eyes};
+use crate::timer::sleep_until;
 use crate::worker::pull::{self, Fetched, Origin, Wanted, Wants};
 
 /// A source that is being fetched. Dropping it ends it: its thread is told so and not waited for.
@@ -156,12 +156,7 @@ struct Flow {
 impl Flow {
     async fn run(mut self) {
         while let Some((hungry, until)) = self.release().await {
-            let due = async {
-                match until {
-                    Some(until) => sleep_until(until.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let due = sleep_until(until);
             tokio::select! {
                 Some(order) = self.orders.recv() => self.obey(order),
                 () = due => {}

@@ -19,7 +19,6 @@ use crosspoint_router::broadcast::{Bitrates, Unit};
 use crosspoint_router::control::{Refusal, RefusalKind};
 use crosspoint_router::rtc::{Clock, Datagram, Full, Identity, Offer, Peer, PeerId, PeerOutput, Peers, PeersLimits, Protocol, Role, frame};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::sleep_until;
 
 use self::doors::Front;
 use self::stats::Counters;
@@ -29,6 +28,7 @@ pub(crate) use self::stats::RtcStats;
 use crate::config::Config;
 use crate::net::Udp;
 use crate::shutdown::Shutdown;
+use crate::timer::sleep_until;
 
 /// A cheap handle to all peers, for the network thread.
 #[derive(Clone)]
@@ -137,12 +137,7 @@ impl Rtc {
         loop {
             let due = self.0.peers.borrow().poll_deadline();
             self.0.due.set(due);
-            let timer = async {
-                match due {
-                    Some(due) => sleep_until(due.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let timer = sleep_until(due);
             let datagrams = async {
                 match &self.0.udp {
                     Some(udp) => udp.readable().await,

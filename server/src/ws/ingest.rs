@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::time::sleep_until;
 
 mod audio;
 mod video;
@@ -14,6 +13,7 @@ pub(crate) use audio::AudioIngest;
 pub(crate) use video::{SoundOfVideo, VideoIngest};
 
 use super::{End, Message, Socket};
+use crate::timer::sleep_until;
 use crate::worker::Trouble;
 
 /// Tells a publisher the format, then takes what it sends until the socket ends.
@@ -26,12 +26,7 @@ pub(crate) async fn run(socket: &mut Socket, format: &'static str, ingest: &mut 
             let next = socket.next();
             tokio::pin!(next);
             loop {
-                let due = async {
-                    match ingest.deadline() {
-                        Some(deadline) => sleep_until(deadline.into()).await,
-                        None => std::future::pending().await,
-                    }
-                };
+                let due = sleep_until(ingest.deadline());
                 tokio::select! {
                     message = &mut next => break message,
                     () = due => {}

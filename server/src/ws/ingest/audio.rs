@@ -6,9 +6,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use crosspoint_router::ingest::{MediaSource, Nature, SourceOutput};
 use crosspoint_router::wire::sound;
-use tokio::time::sleep_until;
 
 use super::{Ingest, Rubbish};
+use crate::timer::sleep_until;
 use crate::worker::sound::SoundOutlet;
 
 /// Sound into the microphone or the speaker, paced by its own time.
@@ -35,7 +35,7 @@ impl AudioIngest {
                         outlet.packet(packet);
                     }
                 }
-                SourceOutput::Wait { hungry: false, until: Some(due) } => sleep_until(due.into()).await,
+                SourceOutput::Wait { hungry: false, until: Some(due) } => sleep_until(due).await,
                 SourceOutput::Ended | SourceOutput::Gap | SourceOutput::Wait { .. } => return,
             }
         }

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use crosspoint_router::ingest::{MediaSource, Nature, SourceOutput, Track};
 use crosspoint_router::wire::ts;
 use tokio::sync::watch;
-use tokio::time::sleep_until;
 
 use super::{Ingest, Rubbish};
 use crate::outlet::{Ears, Outlet};
+use crate::timer::sleep_until;
 
 /// Where the sound beside a publisher's picture goes, if anywhere: a configure may change that while the publisher sends.
 pub(crate) type SoundOfVideo = Rc<RefCell<Option<Ears>>>;
@@ -76,7 +76,7 @@ impl VideoIngest {
                 SourceOutput::Release(Track::Video, packet) => self.outlet.packet(packet).await,
                 SourceOutput::Wait { hungry: false, until: Some(due) } => {
                     let ticked = tokio::select! {
-                        () = sleep_until(due.into()) => None,
+                        () = sleep_until(due) => None,
                         Ok(()) = self.tick.changed() => *self.tick.borrow_and_update(),
                     };
                     if let Some(at) = ticked {
