@@ -30,6 +30,8 @@ use crate::runtime;
 /// The viewers of what one place publishes.
 pub(crate) struct Fan {
     viewers: RefCell<Vec<Rc<Viewer>>>,
+    /// From how many viewers on a pass goes through the ring.
+    ring_from: usize,
     /// Changes with each unit.
     published: watch::Sender<()>,
 }
@@ -82,7 +84,11 @@ impl Buf for Piece {
 impl Fan {
     /// Makes a fan. Its task lives as long as the process.
     pub(crate) fn open() -> Rc<Self> {
-        let fan = Rc::new(Self { viewers: RefCell::default(), published: watch::Sender::default() });
+        Self::with_ring_from(RING_PAYS_FROM)
+    }
+
+    fn with_ring_from(ring_from: usize) -> Rc<Self> {
+        let fan = Rc::new(Self { viewers: RefCell::default(), ring_from, published: watch::Sender::default() });
         tokio::task::spawn_local({
             let (fan, published) = (Rc::clone(&fan), fan.published.subscribe());
             async move { fan.run(published).await }
@@ -116,7 +122,7 @@ impl Fan {
         // The sender is in the fan.
         while published.changed().await.is_ok() {
             viewers.extend(self.viewers.borrow().iter().cloned());
-            if runtime::has_ring() {
+            if runtime::has_ring() && viewers.len() >= self.ring_from {
                 submit(&viewers, &mut writes).await;
             } else {
                 write(&viewers).await;
@@ -133,10 +139,12 @@ pub(crate) fn bound_queue(stream: &TcpStream) -> io::Result<()> {
 
 /// A pass of system calls.
 async fn write(viewers: &[Rc<Viewer>]) {
-    for some in viewers.chunks(VIEWERS_AT_ONCE) {
+    for (number, some) in viewers.chunks(VIEWERS_AT_ONCE).enumerate() {
+        if number > 0 {
+            // Others have frames to move, too.
+            tokio::task::yield_now().await;
+        }
         some.iter().for_each(|viewer| viewer.write());
-        // Others have frames to move, too.
-        tokio::task::yield_now().await;
     }
 }
 
@@ -164,5 +172,7 @@ async fn submit(viewers: &[Rc<Viewer>], writes: &mut Vec<(Rc<Viewer>, Write)>) {
 
 /// The kernel doubles it for its own needs: a second and a half of 3 Mbit/s, or 40 Mbit/s to a viewer 100 ms away.
 const SEND_BYTES: usize = 256 << 10;
+/// What the ring has done is told through epoll: three calls more a pass, where each write is one less.
+const RING_PAYS_FROM: usize = 8;
 /// 32 writes are 0.3 ms.
 const VIEWERS_AT_ONCE: usize = 32;

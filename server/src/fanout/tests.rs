@@ -99,7 +99,7 @@ async fn read(client: &mut TcpStream, number: u8) {
 #[test]
 fn one_that_reads_late_misses_nothing_and_holds_nobody_up() {
     on_each_io(async || {
-        let (log, fan) = (Rc::<Log>::default(), Fan::open());
+        let (log, fan) = (Rc::<Log>::default(), Fan::with_ring_from(1));
         let mut clients = Vec::new();
         for _ in 0..3 {
             let (client, server) = connect().await;
@@ -133,7 +133,7 @@ fn one_that_reads_late_misses_nothing_and_holds_nobody_up() {
 #[test]
 fn words_and_the_goodbye_go_between_whole_pieces() {
     on_each_io(async || {
-        let (log, fan, words) = (Rc::<Log>::default(), Fan::open(), Rc::<Words>::default());
+        let (log, fan, words) = (Rc::<Log>::default(), Fan::with_ring_from(1), Rc::<Words>::default());
         let (mut client, server) = connect().await;
         let (_read, mut line) = server.part(Box::new(Reader { log: Rc::clone(&log), fan: Rc::clone(&fan), at: 0 }));
         let viewer = tokio::task::spawn_local({
@@ -169,7 +169,7 @@ fn words_and_the_goodbye_go_between_whole_pieces() {
 #[test]
 fn one_that_leaves_is_forgotten() {
     on_each_io(async || {
-        let (log, fan) = (Rc::<Log>::default(), Fan::open());
+        let (log, fan) = (Rc::<Log>::default(), Fan::with_ring_from(1));
         let (client, server) = connect().await;
         let (_read, mut line) = server.part(Box::new(Reader { log: Rc::clone(&log), fan: Rc::clone(&fan), at: 0 }));
         let mut viewer = tokio::task::spawn_local(async move { talk(&mut line, &Words::default(), STALL).await });
