@@ -116,9 +116,9 @@ impl AudioEncoder {
         Some(first - self.delay())
     }
 
-    /// Lets what the encoder makes next be one packet later: another stands in its place.
-    pub fn skip(&mut self) {
-        let length = self.packet_duration();
+    /// Lets what the encoder makes next be so many packets later: others stand in their place.
+    pub fn skip(&mut self, packets: u64) {
+        let length = MediaTime::from_nanos(self.packet_duration().as_nanos() * packets as i64);
         self.clock = self.clock.map(|clock| clock + length);
         for (time, _) in self.inside.iter_mut().chain(&mut self.started) {
             *time += length;

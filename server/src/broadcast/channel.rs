@@ -9,15 +9,15 @@ use std::{iter, slice};
 use bytes::Bytes;
 use crosspoint_ffi::Packet;
 use crosspoint_router::broadcast::{Cursor, Hub, HubCommand, HubStats, Limits, Media, Next, Unit};
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::sleep_until;
+use tokio::sync::{Notify, watch};
 
 use super::Packing;
 use super::pack::Packer;
 use super::pictures::Pictures;
 use crate::fanout::{Fan, Piece, Pieces};
+use crate::timer::sleep_until;
 use crate::worker::screen::Refresh;
-use crate::worker::sound::{Order, Sound};
+use crate::worker::sound::{Ear, Sound};
 
 /// One stream as one kind of viewer gets it.
 pub(crate) struct Channel {
@@ -50,8 +50,6 @@ pub(crate) struct Watch {
     pending: RefCell<Option<Bytes>>,
 }
 
-/// Encoded sound between the sound thread and the network thread. Full, the sound thread drops.
-const QUEUE: usize = 64;
 /// How long a stream that began without sound may miss a sound server that is there by now.
 const SOUND_LOOK: Duration = Duration::from_millis(500);
 
@@ -232,7 +230,7 @@ struct Pump {
 }
 
 /// The sound of a channel that is watched; nothing when it began while there was no sound server.
-struct Running(Option<mpsc::Receiver<Packet>>);
+struct Running(Option<Ear>);
 
 impl Pump {
     async fn run(self) {
@@ -269,24 +267,20 @@ impl Pump {
     fn start(&self) -> Running {
         let Channel { packing, pictures, hub, packer, .. } = &*self.channel;
         let codec = pictures.as_ref().map(|pictures| pictures.codec());
-        let packets = self.sound_now().map(|sound| {
-            let (sender, packets) = mpsc::channel(QUEUE);
-            sound.order(Order::Hear(packing.sound(codec), sender));
-            packets
-        });
-        packer.replace(Some(packing.packer(codec, packets.is_some())));
+        let ear = self.sound_now().map(|sound| sound.hear(packing.sound(codec), packing.sound_together()));
+        packer.replace(Some(packing.packer(codec, ear.is_some())));
         hub.borrow_mut().handle_restart();
         if let Some(pictures) = pictures {
             pictures.attach(&self.channel, self.channel.refresh.get());
         }
-        Running(packets)
+        Running(ear)
     }
 
     /// Publishes `packet` and what else of the sound is there already.
-    fn take_sound(&self, packet: Packet, more: &mut mpsc::Receiver<Packet>) {
+    fn take_sound(&self, packet: Packet, more: &mut Ear) {
         // Sound alone can be joined anywhere.
         let key = self.channel.pictures.is_none();
-        let packets: Vec<Packet> = iter::once(packet).chain(iter::from_fn(|| more.try_recv().ok())).collect();
+        let packets: Vec<Packet> = iter::once(packet).chain(iter::from_fn(|| more.next_now())).collect();
         for together in packets.chunks(self.channel.packing.sound_together()) {
             self.channel.publish(together, key);
         }
@@ -303,19 +297,13 @@ impl Pump {
         let lacks_sound = self.sound.is_some() && running.as_ref().is_some_and(|running| running.0.is_none());
         let look = lacks_sound.then(|| Instant::now() + SOUND_LOOK);
         let deadline = self.channel.hub.borrow().poll_deadline().into_iter().chain(look).chain(self.channel.opening_until.get()).min();
-        let timer = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline.into()).await,
-                None => std::future::pending().await,
-            }
-        };
+        let timer = sleep_until(deadline);
         let sound = async {
             match running {
-                Some(Running(Some(packets))) => match packets.recv().await {
-                    Some(packet) => self.take_sound(packet, packets),
-                    // The sound thread ends only with the process.
-                    None => std::future::pending().await,
-                },
+                Some(Running(Some(ear))) => {
+                    let packet = ear.next().await;
+                    self.take_sound(packet, ear);
+                }
                 Some(Running(None)) | None => std::future::pending().await,
             }
         };

@@ -51,10 +51,13 @@ impl Packing {
         }
     }
 
-    /// How many packets of sound that are there at once make one unit: each is a write to every viewer, and silence comes by several.
+    /// How many packets of sound that are there at once make one unit, and how many of silence come at once: each unit wakes every viewer.
     pub(super) fn sound_together(self) -> usize {
         match self {
-            Self::Flv | Self::Ts => 4,
+            // 170 ms; players of RTMP hold more, and platforms seconds.
+            Self::Flv => 8,
+            // 85 ms; who runs by the clock of the sound is that much behind.
+            Self::Ts => 4,
             // Each is a packet of its own on the wire.
             Self::Rtp => 1,
         }

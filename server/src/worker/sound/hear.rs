@@ -1,7 +1,7 @@
 //! Out of the speaker: what its sink's monitor records, encoded once for each codec that somebody listens to.
 //!
-//! While nothing plays into the speaker it is not recorded. Listeners get a silent packet that was encoded beforehand, again and again,
-//! so that players' clocks go on.
+//! While nothing plays into the speaker it is not recorded, and this thread sleeps: listeners are told of the silence, and their ends give
+//! a packet that was encoded beforehand, again and again, so that players' clocks go on.
 //!
 //! Copies: 1 (an encoder gathers whole frames from the server's fragments); a packet is shared by all listeners of its codec.
 
@@ -9,12 +9,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crosspoint_ffi::pulse::{Connection, Record, SPEAKER_MONITOR};
-use crosspoint_ffi::{AudioFormat, Codec, MediaTime, Packet, Result};
+use crosspoint_ffi::{AudioFormat, Codec, MediaTime, Result};
 use crosspoint_router::broadcast::Freshness;
 use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::SoundView;
+use super::ear::Heard;
 use super::voice::Voice;
 
 /// The capture of the speaker, while somebody wants it.
@@ -26,7 +27,16 @@ pub(super) struct Hear {
 
 struct Listener {
     codec: Codec,
-    packets: mpsc::Sender<Packet>,
+    tell: mpsc::Sender<Heard>,
+    told: Told,
+}
+
+/// What a listener was told last.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Told {
+    Nothing,
+    Sound,
+    Silence,
 }
 
 struct Capture {
@@ -49,6 +59,8 @@ enum Rest {
 
 /// What the server hands over at a time: half an AAC frame, so that a frame waits for its last samples 10 ms at most.
 const FRAGMENT_MS: u32 = 10;
+/// When a listener who had no room for the word of silence is told again.
+const AGAIN: Duration = Duration::from_millis(100);
 /// How long the speaker is recorded after its last player has gone: what lies in the sink is heard to its end.
 const QUIET: Duration = Duration::from_millis(300);
 
@@ -57,19 +69,22 @@ impl Hear {
         Self { epoch, listeners: Vec::new(), capture: None }
     }
 
-    /// Sends what is heard to `packets`, too, from now on.
-    pub(super) fn start(&mut self, codec: Codec, packets: mpsc::Sender<Packet>) {
-        self.listeners.push(Listener { codec, packets });
+    /// Tells what is heard through `tell`, too, from now on.
+    pub(super) fn start(&mut self, codec: Codec, tell: mpsc::Sender<Heard>) {
+        self.listeners.push(Listener { codec, tell, told: Told::Nothing });
     }
 
-    /// Forgets the server's side of it.
+    /// Forgets the server's side of it: it is silent until there is one again.
     pub(super) fn disconnect(&mut self) {
-        self.capture = None;
+        if let Some(mut capture) = self.capture.take() {
+            // An encoder that cannot even begin has said nothing yet.
+            let _ = capture.tell_silence(&mut self.listeners, self.epoch);
+        }
     }
 
     /// Encodes what was recorded; says when to be driven again if nothing happens before.
     pub(super) fn drive(&mut self, connection: &mut Connection, view: &SoundView) -> Result<Option<Instant>> {
-        self.listeners.retain(|listener| !listener.packets.is_closed());
+        self.listeners.retain(|listener| !listener.tell.is_closed());
         if self.listeners.is_empty() {
             if self.capture.take().is_some() {
                 debug!("speaker capture ended");
@@ -81,17 +96,22 @@ impl Hear {
             None => self.capture.insert(Capture::start(connection)?),
         };
         capture.hold_voices(&self.listeners, view)?;
-        capture.drive(connection, self.epoch)?;
+        capture.drive(connection, &mut self.listeners, self.epoch)?;
         for voice in &mut capture.voices {
             while let Some(packet) = voice.next() {
-                for listener in self.listeners.iter().filter(|listener| listener.codec == packet.codec) {
-                    if listener.packets.try_send(packet.clone()).is_err() {
+                for listener in self.listeners.iter_mut().filter(|listener| listener.codec == packet.codec) {
+                    listener.told = Told::Sound;
+                    if listener.tell.try_send(Heard::Packet(packet.clone())).is_err() {
                         view.overrun.fetch_add(1, Relaxed);
                     }
                 }
             }
         }
-        Ok(capture.deadline(self.epoch))
+        Ok(match capture.rest {
+            Rest::Playing => None,
+            Rest::Quiet(since) => Some(since + QUIET),
+            Rest::Resting => self.listeners.iter().any(|listener| listener.told != Told::Silence).then(|| Instant::now() + AGAIN),
+        })
     }
 }
 
@@ -115,16 +135,14 @@ impl Capture {
         Ok(())
     }
 
-    fn drive(&mut self, connection: &Connection, epoch: Instant) -> Result<()> {
+    fn drive(&mut self, connection: &Connection, listeners: &mut [Listener], epoch: Instant) -> Result<()> {
         let now = Instant::now();
         let heard = self.record(epoch, now)?;
         let is_silent = !connection.speaker_in_use() && !heard;
         self.rest = match self.rest {
             Rest::Resting if connection.speaker_in_use() => {
                 debug!("the speaker is played into");
-                // The silence ends here: what is heard follows it without a gap.
-                let now = MediaTime::from(now.saturating_duration_since(epoch));
-                self.voices.iter_mut().try_for_each(|voice| voice.rest(now))?;
+                self.tell_sound(listeners, MediaTime::from(now.saturating_duration_since(epoch)));
                 self.record.cork(false)?;
                 Rest::Playing
             }
@@ -139,10 +157,37 @@ impl Capture {
             Rest::Playing | Rest::Quiet(_) => Rest::Playing,
         };
         if matches!(self.rest, Rest::Resting) {
-            let now = MediaTime::from(now.saturating_duration_since(epoch));
-            self.voices.iter_mut().try_for_each(|voice| voice.rest(now))?;
+            self.tell_silence(listeners, epoch)?;
         }
         Ok(())
+    }
+
+    /// Tells those of the silence who do not know yet.
+    fn tell_silence(&mut self, listeners: &mut [Listener], epoch: Instant) -> Result<()> {
+        let now = MediaTime::from(epoch.elapsed());
+        for listener in listeners.iter_mut().filter(|listener| listener.told != Told::Silence) {
+            let Some(voice) = self.voices.iter_mut().find(|voice| voice.codec() == listener.codec) else { continue };
+            let mut silence = voice.rest(now)?;
+            if listener.told == Told::Nothing {
+                silence.skip(now);
+            }
+            if listener.tell.try_send(Heard::Silence(silence)).is_ok() {
+                listener.told = Told::Silence;
+            }
+        }
+        Ok(())
+    }
+
+    /// The silence ends: what is heard follows it without a gap.
+    fn tell_sound(&mut self, listeners: &mut [Listener], now: MediaTime) {
+        for voice in &mut self.voices {
+            let Some(end) = voice.rise(now) else { continue };
+            for listener in listeners.iter_mut().filter(|listener| listener.codec == voice.codec()) {
+                listener.told = Told::Sound;
+                // Who has no room for it notices with the first packet.
+                let _ = listener.tell.try_send(Heard::Sound(end));
+            }
+        }
     }
 
     /// Encodes what was recorded; says whether any of it can be heard.
@@ -166,14 +211,5 @@ impl Capture {
             age -= MediaTime::from_ticks(frames as i64, AudioFormat::STEREO_48K.rate);
         })?;
         failed.map_or(Ok(heard), Err)
-    }
-
-    /// When there is silence to be sent, or an end of it to be seen.
-    fn deadline(&self, epoch: Instant) -> Option<Instant> {
-        match self.rest {
-            Rest::Playing => None,
-            Rest::Quiet(since) => Some(since + QUIET),
-            Rest::Resting => self.voices.iter().filter_map(Voice::rests_until).min()?.to_duration().map(|at| epoch + at),
-        }
     }
 }

@@ -3,9 +3,11 @@
 //! It sleeps inside PulseAudio's main loop until the server wants samples, has recorded some, or an order comes. A server that goes
 //! away is connected to again; what was to be played or heard goes on then.
 
+mod ear;
 mod hear;
 mod outlet;
 mod play;
+mod silence;
 mod source;
 mod stream;
 mod view;
@@ -19,24 +21,26 @@ use std::time::{Duration, Instant};
 
 use crosspoint_ffi::fd::{Wake, wait_readable};
 use crosspoint_ffi::pulse::Connection;
-use crosspoint_ffi::{Codec, Packet, Remedy};
+use crosspoint_ffi::{Codec, Remedy};
 use crosspoint_router::control::AudioDestination;
 use tokio::sync::mpsc as queue;
 use tracing::{info, warn};
 
 use super::Trouble;
+use ear::Heard;
 use hear::Hear;
 use outlet::Queue;
 use play::Play;
 
+pub(crate) use ear::Ear;
 pub(crate) use outlet::SoundOutlet;
 pub(crate) use view::SoundView;
 
 /// An order to the sound thread.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Encode what the speaker plays with this codec and send it here, until the receiver is dropped.
-    Hear(Codec, queue::Sender<Packet>),
+    /// Encode what the speaker plays with this codec and tell it here, until the receiver is dropped.
+    Hear(Codec, queue::Sender<Heard>),
     /// Play silence in place of what comes.
     Pause(bool),
     /// Play into this sink from now on.
@@ -55,6 +59,7 @@ pub(crate) struct Sound {
     orders: mpsc::Sender<Order>,
     wake: Arc<Wake>,
     view: Arc<SoundView>,
+    epoch: Instant,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -84,7 +89,7 @@ impl Sound {
             stopped: false,
         };
         let thread = super::start("sound", move || work().run()).map_err(crate::Error::Thread)?;
-        Ok(Self { orders, wake, view, thread: Some(thread) })
+        Ok(Self { orders, wake, view, epoch, thread: Some(thread) })
     }
 
     /// Gives the thread an order.
@@ -99,6 +104,13 @@ impl Sound {
         let queue = Arc::<Queue>::default();
         self.order(Order::Play(Arc::clone(&queue)));
         SoundOutlet::new(queue, Arc::clone(&self.wake), Arc::clone(&self.view))
+    }
+
+    /// Listens to what the speaker plays, in this codec. While it is silent, so many packets come at once.
+    pub(crate) fn hear(&self, codec: Codec, together: usize) -> Ear {
+        let (tell, ear) = Ear::new(self.epoch, together as u64, Arc::clone(&self.wake));
+        self.order(Order::Hear(codec, tell));
+        ear
     }
 
     /// What the thread tells.
@@ -211,7 +223,7 @@ impl Work {
         while let Ok(order) = self.orders.try_recv() {
             match order {
                 Order::Direct(destination) => self.play.direct(destination),
-                Order::Hear(codec, packets) => self.hear.start(codec, packets),
+                Order::Hear(codec, tell) => self.hear.start(codec, tell),
                 Order::Pause(paused) => self.play.pause(paused),
                 Order::Play(queue) => self.play.start(queue),
                 Order::Silence => self.play.stop(),
