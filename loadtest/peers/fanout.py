@@ -8,7 +8,8 @@ of the system's Python, whose are GStreamer's bindings.
 
 import sys
 
-from webrtcbin import Gst, Peer, fail, serve
+from door import serve
+from webrtcbin import Gst, Peer, fail
 
 payload_type, ssrc = map(int, sys.argv[1:])
 CAPS = (

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::client::Endpoint;
 use crate::process::Process;
 use crate::scratch;
+use crate::sound::Sound;
 
 /// A running router.
 #[derive(Debug)]
@@ -46,11 +47,21 @@ impl Crosspoint {
     pub(crate) async fn start(binary: &Path, canvas: VideoFormat, microphone: bool) -> Result<Self> {
         // The camera lives in memory, and away from any other router's.
         let folder = scratch::folder(Path::new("/dev/shm"))?;
-        let canvas = format!("{}x{}@{}", canvas.width(), canvas.height(), canvas.frame_rate());
-        let camera = camera_flag(&folder.path().join(CAMERA));
         let microphone = if microphone { "pulse" } else { "off" };
-        let more = ["--camera".into(), camera, "--canvas".into(), canvas.into(), "--microphone".into(), microphone.into()];
-        Self::launch(binary, folder, more).await
+        let more = ["--canvas", &flag_of(canvas), "--microphone", microphone, "--camera"].map(OsString::from);
+        let camera = camera_flag(&folder.path().join(CAMERA));
+        Self::launch(binary, folder, more.into_iter().chain([camera])).await
+    }
+
+    /// Starts `binary` on a free port, with a camera file of its own and its microphone in `sound`.
+    ///
+    /// # Errors
+    /// As [`Crosspoint::start`].
+    pub(crate) async fn with_sound(binary: &Path, canvas: VideoFormat, sound: &Sound) -> Result<Self> {
+        let folder = scratch::folder(Path::new("/dev/shm"))?;
+        let more = ["--canvas", &flag_of(canvas), "--pulse-server", sound.address(), "--camera"].map(OsString::from);
+        let camera = camera_flag(&folder.path().join(CAMERA));
+        Self::launch(binary, folder, more.into_iter().chain([camera])).await
     }
 
     /// Starts `binary` on a free port for viewers of a display, and of what `sound` (a sound server) plays, who may be pages from `origin`.
@@ -137,6 +148,10 @@ pub(crate) fn write_wrapper(binary: &Path, camera: &Path, wrapper: &Path) -> Res
         .with_context(|| format!("starting {}", binary.display()))?;
     ensure!(output.status.success(), "crosspoint browser-wrapper: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
+}
+
+fn flag_of(canvas: VideoFormat) -> String {
+    format!("{}x{}@{}", canvas.width(), canvas.height(), canvas.frame_rate())
 }
 
 fn camera_flag(camera: &Path) -> OsString {

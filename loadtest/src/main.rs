@@ -10,16 +10,16 @@
 //! | [`fanout::rtc`] | display → hundreds of WebRTC viewers |
 //! | [`glass`] | display → WebRTC viewer → page, with a number in the picture |
 //! | [`density`] | many sandboxes on one machine, each with a router, a display and a sound server of its own |
-//! | [`ingest`] | publisher → camera, in processor time, beside ffmpeg |
+//! | [`ingest`] | publisher → camera, in processor time, beside others |
 //! | [`idle`] | memory of who does nothing |
 //! | [`view`] | viewers of every kind, some of which behave badly, and what each got |
 //! | [`publishers`] | what publishers get through, by WebSocket, WebRTC or WHIP |
 //! | [`soak`] | whether a router stays as it is while viewers come and go |
 //! | [`peers`] | all of these beside others, in one table, and installing the others |
 //! | [`clip`], [`publish`] | the frames that are sent, and sending them in real time |
-//! | [`chromium`], [`crosspoint`], [`display`], [`sound`], [`process`], [`scratch`] | what is started and written, and that it goes |
+//! | [`chromium`], [`crosspoint`], [`display`], [`sound`], [`process`], [`script`], [`scratch`] | what is started and written, and that it goes |
 //! | [`client`], [`socket`] | HTTP and WebSocket to a router |
-//! | [`clock`], [`code`], [`distribution`], [`usage`], [`wait`] | time, numbers in pixels, percentiles, processor time, waiting |
+//! | [`clock`], [`code`], [`tone`], [`distribution`], [`usage`], [`wait`] | time, numbers in pixels and in sound, percentiles, processor time, waiting |
 //! | [`reader`] | reads the camera file as a browser does |
 //! | [`page`], [`sight`] | a page that looks at numbered pictures, and which it saw |
 //! | [`watch`] | what a viewer of a transport stream got, checked byte by byte |
@@ -57,10 +57,12 @@ mod publishers;
 mod reader;
 mod report;
 mod scratch;
+mod script;
 mod sight;
 mod soak;
 mod socket;
 mod sound;
+mod tone;
 mod usage;
 mod view;
 mod wait;

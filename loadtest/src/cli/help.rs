@@ -64,12 +64,15 @@ Examples:
   loadtest fanout --viewers 1000 --rounds 1 --json";
 
 pub(super) const INGEST: &str = "\
-A 720p30 clip of H.264 in MPEG-TS is sent in real time: to Crosspoint over WebSocket, whose camera is read frame by frame at 30 Hz, as Chromium
-reads it; to ffmpeg over TCP, which decodes it and throws it away, or writes it as Y4M. The processor
-time (user and system) of all threads counts, from a second after the start on.
+A 720p30 clip of H.264 is sent in real time: in MPEG-TS to Crosspoint over WebSocket, whose camera is read frame by frame at 30 Hz, as Chromium
+reads it; to ffmpeg over TCP, which decodes it and throws it away, or writes it as Y4M; as it is to pixelflux, whose virtual camera is read
+like ours. With --webrtc a peer on str0m publishes the same and Opus: to Crosspoint, which has the pictures in the camera and the sound in a
+PulseAudio of its own, and to aiortc and a webrtcbin, which decode both and throw them away. These two offer, over the machine's first address
+that is no loopback. A run in which pictures were missing does not count. The processor time (user and system) of all threads counts, from a
+second after the start on; that of PulseAudio and of readers does not.
 
 Examples:
-  loadtest ingest --peers
+  loadtest ingest --peers --webrtc
   loadtest ingest --rounds 1 --seconds 30 --max-percent 6";
 
 pub(super) const PUBLISH: &str = "\

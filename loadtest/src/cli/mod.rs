@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Glass(Glass),
     /// What memory a router takes that does nothing, beside other servers.
     Idle(Idle),
-    /// What a camera's pictures cost from the publisher to the camera, beside ffmpeg.
+    /// What a camera's pictures cost from the publisher to the camera, beside others.
     #[command(after_long_help = INGEST)]
     Ingest(Ingest),
     /// All of it beside others, in one table: fan-out, screen, camera, memory, and how late pictures are.
@@ -186,12 +186,21 @@ pub(crate) struct Ingest {
     /// How often each has its turn.
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub(crate) rounds: u32,
-    /// Measure ffmpeg in the same run.
+    /// Measure ffmpeg and pixelflux's virtual camera in the same run; with --webrtc aiortc and GStreamer's webrtcbin, too.
     #[arg(long)]
     pub(crate) peers: bool,
+    /// Measure a WebRTC publisher with sound as well: needs PulseAudio.
+    #[arg(long)]
+    pub(crate) webrtc: bool,
+    /// Where the peers are that come from PyPI, and the scripts that run them.
+    #[arg(long, value_name = "PATH", default_value = "loadtest/peers")]
+    pub(crate) peers_folder: PathBuf,
     /// The most that the router may take of a processor, in percent.
     #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
     pub(crate) max_percent: Option<f64>,
+    /// The same with a WebRTC publisher.
+    #[arg(long, value_name = "PERCENT", help_heading = "Limits", requires = "webrtc")]
+    pub(crate) max_webrtc_percent: Option<f64>,
 }
 
 /// What `idle` runs with.

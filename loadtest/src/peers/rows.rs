@@ -31,7 +31,7 @@ pub(super) fn measurements(options: &Peers) -> Vec<Measurement> {
         ours(Group::Webrtc, &format!("fanout-rtc --peers {turns} --viewers {viewers} --peers-folder {folder}{pin}"), webrtc),
         ours(Group::Fanout, &format!("fanout --peers --rtmp {turns} --viewers {viewers} --peers-folder {folder}{pin}"), fanout),
         Measurement { is_script: true, ..ours(Group::Screen, &script, screen) },
-        ours(Group::Camera, &format!("ingest --peers {turns}"), ingest),
+        ours(Group::Camera, &format!("ingest --peers --webrtc {turns} --peers-folder {folder}"), ingest),
         ours(Group::Camera, &format!("camera-latency --json --visible page --seconds {long}"), camera_latency),
         ours(Group::Glass, &format!("glass --json --seconds {long}"), glass),
         ours(Group::Memory, &format!("idle --peers --json --peers-folder {folder}"), idle),
@@ -88,7 +88,14 @@ fn screen(answer: &Value) -> Vec<Row> {
 }
 
 fn ingest(answer: &Value) -> Vec<Row> {
-    vec![row("Ingest of 720p30 H.264 into the camera", "% of a core", named(&answer["rows"], "percent", &Value::as_f64), "decoding", None)]
+    let all = named(&answer["rows"], "percent", &Value::as_f64);
+    let webrtc = all.iter().filter_map(|series| Some(Series { name: series.name.strip_suffix(", webrtc")?.to_owned(), ..series.clone() }));
+    let webrtc = webrtc.collect();
+    let pictures = all.into_iter().filter(|series| !series.name.ends_with(", webrtc")).collect();
+    vec![
+        row("Ingest of 720p30 H.264 into the camera", "% of a core", pictures, "decoding", None),
+        row("… with Opus over WebRTC (peers decode alone)", "% of a core", webrtc, "decoding", None),
+    ]
 }
 
 fn camera_latency(answer: &Value) -> Vec<Row> {
@@ -166,6 +173,20 @@ mod tests {
         assert_eq!(websocket.ours.rounds, [Some(6.0), Some(7.0)]);
         assert_eq!(websocket.peers, [Series { name: "npm ws".into(), rounds: vec![Some(12.0), Some(14.0)] }]);
         assert_eq!((rtmp.ours.rounds.len(), rtmp.peers.len()), (2, 0));
+    }
+
+    #[test]
+    fn publishers_over_webrtc_have_a_row_of_their_own() {
+        let figures = |name: &str, percent: f64| json!({"name": name, "percent": [percent]});
+        let rows = [figures("crosspoint", 7.0), figures("pixelflux virtual camera", 9.0), figures("crosspoint, webrtc", 8.0)];
+        let [pictures, webrtc] = &ingest(&json!({"rows": [rows[0], rows[1], rows[2], figures("aiortc, webrtc", 16.0)]}))[..] else {
+            panic!("two rows")
+        };
+        assert_eq!(
+            (pictures.ours.rounds[0], pictures.peers[0].name.as_str(), pictures.peers.len()),
+            (Some(7.0), "pixelflux virtual camera", 1)
+        );
+        assert_eq!((webrtc.ours.rounds[0], webrtc.peers[0].name.as_str(), webrtc.peers.len()), (Some(8.0), "aiortc", 1));
     }
 
     #[test]

@@ -72,13 +72,14 @@ fn is_older(made: &Path, from: &Path) -> bool {
 }
 
 /// What tells that a package is there, and the package.
-const DEBIAN: [(&str, &str); 13] = [
+const DEBIAN: [(&str, &str); 14] = [
     ("/usr/bin/janus", "janus"),
     ("/usr/sbin/nginx", "nginx"),
     ("/usr/lib/nginx/modules/ngx_rtmp_module.so", "libnginx-mod-rtmp"),
     ("/usr/bin/ffmpeg", "ffmpeg"),
     ("/usr/bin/gst-launch-1.0", "gstreamer1.0-tools"),
     ("/usr/lib/x86_64-linux-gnu/gstreamer-1.0/libgstx264.so", "gstreamer1.0-plugins-ugly"),
+    ("/usr/lib/x86_64-linux-gnu/gstreamer-1.0/libgstlibav.so", "gstreamer1.0-libav"),
     ("/usr/lib/x86_64-linux-gnu/gstreamer-1.0/libgstopus.so", "gstreamer1.0-plugins-base"),
     ("/usr/lib/x86_64-linux-gnu/gstreamer-1.0/libgstrtpmanager.so", "gstreamer1.0-plugins-good"),
     ("/usr/lib/x86_64-linux-gnu/gstreamer-1.0/libgstwebrtc.so", "gstreamer1.0-plugins-bad"),

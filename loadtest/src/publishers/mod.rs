@@ -1,6 +1,6 @@
 //! What publishers get through to the camera, each of them to a router of its own.
 
-mod peer;
+pub(crate) mod peer;
 
 use std::fmt;
 use std::path::Path;
@@ -112,8 +112,8 @@ async fn one(kind: Kind, clip: Clip, format: VideoFormat, binary: &Path) -> Resu
             let (sender, _) = held.insert(endpoint.open("/input/devices/virtual/socket/video").await?);
             publish(sender, clip, Duration::ZERO, clock).await?
         }
-        Kind::WebRtc => Peer::enter(&endpoint, Door::Offer).await?.publish(clip, clock).await?,
-        Kind::Whip => Peer::enter(&endpoint, Door::Whip).await?.publish(clip, clock).await?,
+        Kind::WebRtc => Peer::enter(&endpoint, Door::Offer, false).await?.publish(clip, &[], clock).await?,
+        Kind::Whip => Peer::enter(&endpoint, Door::Whip, false).await?.publish(clip, &[], clock).await?,
     };
     sleep(SETTLE).await;
     drop(held);

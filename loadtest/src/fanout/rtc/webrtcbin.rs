@@ -1,26 +1,21 @@
 //! GStreamer's webrtcbin, as Debian has it: `peers/fanout.py`, which has one for each viewer and neither decodes nor encodes.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
-use tempfile::TempDir;
+use anyhow::{Context as _, Result};
 
 use super::other::{PAYLOAD_TYPE, SSRC};
 use crate::client::Endpoint;
 use crate::process::Process;
-use crate::scratch;
-use crate::wait::until;
+use crate::script::{BINDINGS, PYTHON, Script};
 
 /// A running one.
 pub(crate) struct Webrtcbin {
-    process: Process,
-    log: PathBuf,
+    script: Script,
     endpoint: Endpoint,
     /// Where it takes the stream.
     pub(super) media: SocketAddr,
-    _folder: TempDir,
 }
 
 impl Webrtcbin {
@@ -29,20 +24,11 @@ impl Webrtcbin {
     /// # Errors
     /// When GStreamer or its bindings are not installed, or it does not answer in time.
     pub(super) async fn start(peers: &Path, core: Option<&str>) -> Result<Self> {
-        ensure!(Path::new(BINDINGS).exists(), "{BINDINGS} is missing: loadtest peers --setup");
-        let folder = scratch::folder(Path::new("/dev/shm"))?;
-        let log = folder.path().join("log");
         let [payload_type, ssrc] = [PAYLOAD_TYPE.into(), u32::from_be_bytes(SSRC)].map(|number: u32| number.to_string());
-        // The log holds what others read.
         let words = vec![PYTHON.into(), peers.join("fanout.py").into(), payload_type.into(), ssrc.into()];
-        let mut process = Process::launch("webrtcbin", words, core, &log)?;
-        let [media, http] = until("webrtcbin listens", || {
-            process.check(&log)?;
-            Ok(ports(&fs::read_to_string(&log)?))
-        })
-        .await?;
-        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        Ok(Self { process, log, endpoint: Endpoint::at(at(http)), media: at(media), _folder: folder })
+        let script = Script::start("webrtcbin", words, Path::new(BINDINGS), core, 2).await?;
+        let (media, endpoint) = (script.address(0), Endpoint::at(script.address(1)));
+        Ok(Self { script, endpoint, media })
     }
 
     /// Asks for the stream: a viewer's name, and what is offered to it.
@@ -57,24 +43,13 @@ impl Webrtcbin {
     }
 
     pub(super) fn check(&mut self) -> Result<()> {
-        self.process.check(&self.log)
+        self.script.check()
     }
 
     pub(super) fn process(&self) -> &Process {
-        &self.process
+        self.script.process()
     }
 }
-
-/// What it says first: two ports, in a line of their own behind whatever GStreamer warns of.
-fn ports(said: &str) -> Option<[u16; 2]> {
-    let lines = said.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    let ports = |line: &str| line.split(' ').map(|port| port.parse().ok()).collect::<Option<Vec<_>>>()?.try_into().ok();
-    lines.filter_map(ports).next()
-}
-
-/// Debian's own, whose the bindings are.
-const PYTHON: &str = "/usr/bin/python3";
-const BINDINGS: &str = "/usr/lib/x86_64-linux-gnu/girepository-1.0/GstWebRTC-1.0.typelib";
 
 #[cfg(test)]
 mod tests {
@@ -88,6 +63,7 @@ mod tests {
     use super::super::other::{Other, header};
     use super::super::viewer::{Audience, Host};
     use super::*;
+    use crate::wait::until;
 
     #[tokio::test]
     async fn viewers_get_what_is_fed() {
@@ -116,12 +92,5 @@ mod tests {
             feed.abort();
         })
         .await;
-    }
-
-    #[test]
-    fn ports_are_a_whole_line() {
-        assert_eq!(ports("(python3:7): GLib-WARNING\n40001 40002\n"), Some([40_001, 40_002]));
-        assert_eq!(ports("40001 400"), None);
-        assert_eq!(ports("40001\n40001 70000\n"), None);
     }
 }
