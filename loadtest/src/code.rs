@@ -3,7 +3,7 @@
 //! The number is written twice, in a strip at the top and one at the bottom, so that a picture that was overwritten while it was read
 //! shows: its strips disagree. A strip is 32 cells wide: 24 bits of the number and 8 of its CRC, most significant first. Each cell is
 //! drawn light over dark for 1 and dark over light for 0, so that a reader compares a cell only with itself and needs no threshold. The
-//! readers are `page/code.js` and [`read`]; the tests hold both against [`draw`].
+//! readers are `page/code.js` and [`read`]; the tests hold both against [`draw`], and the reader here against what that script draws.
 
 use crosspoint_ffi::I420Mut;
 
@@ -116,7 +116,6 @@ mod tests {
 
     /// What the page's reader makes of packed I420 pictures: the number in the top strip and the one in the bottom strip of each.
     fn read_by_page(pictures: &[Vec<u8>]) -> Vec<[Option<u32>; 2]> {
-        let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/page/code.js");
         let script = format!(
             "import fs from 'node:fs'; import {{ readCode, stripRows }} from 'file://{}';
              const [width, height] = [{WIDTH}, {HEIGHT}], rows = stripRows(height), bytes = width * height * 3 / 2;
@@ -126,17 +125,26 @@ mod tests {
                read.push([readCode(luma, width, width, rows), readCode(luma.subarray((height - rows) * width), width, width, rows)]);
              }}
              console.log(JSON.stringify(read));",
-            reader.display()
+            code_js()
         );
+        serde_json::from_slice(&run_script(&script, &pictures.concat())).expect("the reader's answer")
+    }
+
+    /// What a script says.
+    fn run_script(script: &str, input: &[u8]) -> Vec<u8> {
         let mut node = Command::new("node")
-            .args(["--input-type=module", "--no-warnings", "-e", &script])
+            .args(["--input-type=module", "--no-warnings", "-e", script])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("node, which also builds the web pages");
-        node.stdin.take().unwrap().write_all(&pictures.concat()).unwrap();
-        let output = node.wait_with_output().unwrap();
-        serde_json::from_slice(&output.stdout).expect("the reader's answer")
+        node.stdin.take().unwrap().write_all(input).unwrap();
+        node.wait_with_output().unwrap().stdout
+    }
+
+    /// The page's own part.
+    fn code_js() -> String {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/page/code.js").display().to_string()
     }
 
     fn grey() -> Vec<u8> {
@@ -147,6 +155,30 @@ mod tests {
         let mut bytes = grey();
         draw(&mut I420Mut::packed(&mut bytes, WIDTH as u32, HEIGHT as u32).unwrap(), number);
         bytes
+    }
+
+    #[test]
+    fn what_a_page_draws_is_read() {
+        let numbers = [0, 1, 599, 0xff_ffff];
+        // A canvas of luma alone.
+        let script = format!(
+            "import {{ drawCode }} from 'file://{}';
+             for (const number of {numbers:?}) {{
+               const luma = new Uint8Array({WIDTH} * {HEIGHT}).fill(126);
+               const fillRect = (x, y, width, height) => {{
+                 for (let row = y; row < y + height; row++) {{
+                   luma.fill(context.fillStyle === 'white' ? 235 : 16, row * {WIDTH} + x, row * {WIDTH} + x + width);
+                 }}
+               }};
+               const context = {{ fillRect }};
+               drawCode(context, {WIDTH}, {HEIGHT}, number);
+               process.stdout.write(luma);
+             }}",
+            code_js()
+        );
+        let drawn = run_script(&script, &[]);
+        let read: Vec<_> = drawn.chunks(WIDTH * HEIGHT).map(|luma| read(luma, WIDTH)).collect();
+        assert_eq!(read, numbers.map(|number| [Some(number); 2]));
     }
 
     #[test]

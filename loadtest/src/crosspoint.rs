@@ -45,12 +45,22 @@ impl Crosspoint {
     /// # Errors
     /// When it cannot be started, or does not listen in time.
     pub(crate) async fn start(binary: &Path, canvas: VideoFormat, microphone: bool) -> Result<Self> {
+        Self::for_pages(binary, canvas, microphone, None).await
+    }
+
+    /// The same, and pages from `origin` may call, if there is one.
+    ///
+    /// # Errors
+    /// As [`Crosspoint::start`].
+    pub(crate) async fn for_pages(binary: &Path, canvas: VideoFormat, microphone: bool, origin: Option<&str>) -> Result<Self> {
         // The camera lives in memory, and away from any other router's.
         let folder = scratch::folder(Path::new("/dev/shm"))?;
         let microphone = if microphone { "pulse" } else { "off" };
-        let more = ["--canvas", &flag_of(canvas), "--microphone", microphone, "--camera"].map(OsString::from);
+        let canvas = flag_of(canvas);
+        let more = ["--canvas", &canvas, "--microphone", microphone].into_iter();
+        let more = more.chain(origin.into_iter().flat_map(|origin| ["--allow-origin", origin])).chain(["--camera"]).map(OsString::from);
         let camera = camera_flag(&folder.path().join(CAMERA));
-        Self::launch(binary, folder, more.into_iter().chain([camera])).await
+        Self::launch(binary, folder, more.chain([camera])).await
     }
 
     /// Starts `binary` on a free port, with a camera file of its own and its microphone in `sound`.

@@ -30,6 +30,11 @@ impl Usage {
         Self { crosspoint: crosspoint.cpu_ms(), generator: own_cpu_ms(), browser: chromium.cpu_ms(), at_ms: clock.now_ms() }
     }
 
+    /// The same with what else made load, in milliseconds.
+    pub(crate) fn with_load(self, ms: f64) -> Self {
+        Self { generator: self.generator + ms, ..self }
+    }
+
     /// The mean use since `before`.
     pub(crate) fn since(&self, before: &Self) -> Cpu {
         let percent = |used: f64| used * 100.0 / (self.at_ms - before.at_ms);

@@ -5,10 +5,13 @@
 //!            │sent_ms                            │reads                  │numbers and times
 //!            └──────────────────────────────▶ analysis ◀────────────────┘
 //! ```
+//!
+//! Or a page of another Chromium draws the numbers on a canvas, and publishes that by WHIP.
 
 mod analysis;
 mod reads;
 mod report;
+mod source;
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -21,9 +24,9 @@ use serde_json::{Value, json};
 use self::analysis::{Parts, follow, passed_by_percent, reader_period_ms, write_csv};
 use self::reads::ReadWatch;
 use self::report::{ClipReport, Report, ServerReport, ViewReport};
+use self::source::{Source, Stream};
 use crate::chromium::Chromium;
-use crate::cli::{CameraLatency, CameraLatencyLimits, Phase, Visible};
-use crate::clip::Clip;
+use crate::cli::{self, CameraLatency, CameraLatencyLimits, Phase, Visible};
 use crate::clock::Clock;
 use crate::crosspoint::{Crosspoint, write_wrapper};
 use crate::distribution::Distribution;
@@ -31,11 +34,10 @@ use crate::limit::Limit;
 use crate::machine::Machine;
 use crate::page::{Account, Page, Scripts, Sightings};
 use crate::progress::Progress;
-use crate::publish::{Sent, publish};
+use crate::publish::Sent;
 use crate::report::note;
 use crate::scratch;
 use crate::sight::Sight;
-use crate::socket::{Receiver, Sender};
 use crate::usage::{Cpu, Usage};
 
 /// Measures, prints the report, and says whether the limits held.
@@ -50,15 +52,13 @@ pub(crate) async fn run(options: &CameraLatency) -> Result<bool> {
 
 async fn measure(options: &CameraLatency) -> Result<Report> {
     let machine = Machine::look(&options.chromium);
-    let clip = encode(options).await?;
-    let clip_report = clip_report(options, clip.bitrate_bps());
-
     let clock = Clock::start();
+    let source = Source::prepare(options, clock).await?;
     let mut crosspoint = match &options.url {
         Some(url) => Crosspoint::running(url)?,
-        None => Crosspoint::start(&options.common.crosspoint, options.format, options.microphone).await?,
+        None => Crosspoint::for_pages(&options.common.crosspoint, options.format, options.microphone, source.origin()).await?,
     };
-    let camera = configure(&crosspoint, options).await?;
+    let camera = configure(&crosspoint, source.input(), options).await?;
     let reads = camera.as_deref().and_then(|camera| ReadWatch::start(camera, clock).ok());
     let page = Page::serve(SCRIPTS, clock).await?;
     let mut chromium = open_page(options, &page, camera.as_deref())?;
@@ -69,19 +69,19 @@ async fn measure(options: &CameraLatency) -> Result<Report> {
     live?;
 
     note("sending");
-    let progress = Progress::over("sending", options.seconds + WARM_UP_SECONDS);
-    let before = Usage::of(&crosspoint, &chromium, clock);
-    let (sender, mut receiver) = crosspoint.endpoint.open("/input/devices/virtual/socket/video").await?;
-    let sent = send(&sender, &mut receiver, clip, options, clock).await?;
+    let mut sending = source.connect(&crosspoint, options).await?;
+    let progress = Progress::over("sending", options.seconds + warm_up_seconds(options));
+    let (before, others_ms) = (Usage::of(&crosspoint, &chromium, clock), sending.cpu_ms());
+    let (sent, stream) = sending.send(options, clock).await?;
     drop(progress);
     let last = u32::try_from(sent.len()).context("counting frames")? - 1;
     let all_seen = |account: &Account| watched(options, account).iter().all(|view| view.newest() == Some(last));
     // The last frame may be one that is never seen.
     let _ = page.wait("the last frame", LAST_FRAME, all_seen).await;
-    // Who leaves earlier takes it away.
-    sender.close().await;
     let end_ms = clock.now_ms();
-    let cpu_percent = Usage::of(&crosspoint, &chromium, clock).since(&before);
+    let cpu_percent = Usage::of(&crosspoint, &chromium, clock).with_load(sending.cpu_ms() - others_ms).since(&before);
+    // Who leaves earlier takes it away.
+    sending.close().await;
     crosspoint.check()?;
     chromium.check()?;
     let server = ask_server(&crosspoint).await?;
@@ -91,7 +91,7 @@ async fn measure(options: &CameraLatency) -> Result<Report> {
     let reads = reads.map(ReadWatch::finish).unwrap_or_default();
     let account = page.account();
     ensure!(account.failed.is_none(), "the page: {}", account.failed.as_deref().unwrap_or_default());
-    conclude(options, Run { machine, clip: clip_report, sent, end_ms, reads, server, cpu_percent }, &account)
+    conclude(options, Run { machine, clip: clip_report(options, stream), sent, end_ms, reads, server, cpu_percent }, &account)
 }
 
 /// What a run left behind.
@@ -119,7 +119,9 @@ fn conclude(options: &CameraLatency, run: Run, account: &Account) -> Result<Repo
     let frames = &frames[warm_up..];
     let [page_ms, visible_ms] = [&worker, &video].map(|sight| sight.as_ref().map(|sight| sight.ages_ms(&sent, warm_up, end_ms)));
     let reader_period_ms = reader_period_ms(&reads, &sent);
-    let parts_ms = Parts::of(frames, server.p50_ms, [page_ms.as_ref(), visible_ms.as_ref()]);
+    // Between a browser's canvas and the camera there is more than the router.
+    let router_ms = server.p50_ms.filter(|_| options.source == cli::Source::Socket);
+    let parts_ms = Parts::of(frames, router_ms, [page_ms.as_ref(), visible_ms.as_ref()]);
     let view = |sight: Sight, ages: Option<Distribution>| ViewReport {
         torn_percent: sight.torn_percent(),
         over_time: sight.over_time(&sent, warm_up),
@@ -134,7 +136,7 @@ fn conclude(options: &CameraLatency, run: Run, account: &Account) -> Result<Repo
         visible: video.map(|sight| view(sight, visible_ms)),
         parts_ms,
         reader_period_ms,
-        passed_by_percent: server.p50_ms.zip(reader_period_ms).map(|(p50, period)| passed_by_percent(frames, p50, period)),
+        passed_by_percent: router_ms.zip(reader_period_ms).map(|(p50, period)| passed_by_percent(frames, p50, period)),
         server,
         clock_bound_ms: views.iter().filter_map(|view| view.clock.bound_ms()).reduce(f64::max),
         clock_round_trips: views.iter().map(|view| view.clock.round_trips()).sum(),
@@ -145,23 +147,21 @@ fn conclude(options: &CameraLatency, run: Run, account: &Account) -> Result<Repo
     Ok(Report { limits: limits(&options.limits, &report), ..report })
 }
 
-async fn encode(options: &CameraLatency) -> Result<Clip> {
-    note("encoding the frames");
-    let counted = options.seconds * options.format.frame_rate();
+/// From one picture to the next.
+fn period(options: &CameraLatency) -> Duration {
     let period = Duration::from_secs(1) / options.format.frame_rate();
-    let period = match options.phase {
+    match options.phase {
         Phase::Fixed => period,
-        Phase::Sweep => period + period / counted,
-    };
-    Clip::encode(options.format, options.bitrate_kbps * 1_000, warm_up(options) + counted as usize, period).await
+        Phase::Sweep => period + period / (options.seconds * options.format.frame_rate()),
+    }
 }
 
-/// Points the router's camera at its video socket; gives the camera file, if it is one.
-async fn configure(crosspoint: &Crosspoint, options: &CameraLatency) -> Result<Option<PathBuf>> {
+/// Points the router's camera at its source; gives the camera file, if it is one.
+async fn configure(crosspoint: &Crosspoint, mut video: Value, options: &CameraLatency) -> Result<Option<PathBuf>> {
     let format = options.format;
-    let video = json!({
-        "type": "socket", "format": "mpegts", "width": format.width(), "height": format.height(), "frame_rate": format.frame_rate(),
-    });
+    for (name, value) in [("width", format.width()), ("height", format.height()), ("frame_rate", format.frame_rate())] {
+        video[name] = value.into();
+    }
     let status = crosspoint.endpoint.post("/input/devices/virtual/configure", Some(&json!({ "video": video }))).await?;
     let file = (status["mode"] == "virtual-file").then(|| status["video_file"].as_str().map(PathBuf::from));
     file.map(|file| file.context("the router's status names no video_file")).transpose()
@@ -190,29 +190,18 @@ fn open_page(options: &CameraLatency, page: &Page, camera: Option<&Path>) -> Res
     Chromium::start(&options.chromium, folder, wrapper.as_deref(), &page.url(&wanted(options)))
 }
 
-async fn send(sender: &Sender, receiver: &mut Receiver, clip: Clip, options: &CameraLatency, clock: Clock) -> Result<Vec<Sent>> {
-    let hear = async {
-        loop {
-            if let Err(error) = receiver.next_text().await {
-                return error;
-            }
-        }
-    };
-    tokio::select! {
-        sent = publish(sender, clip, options.jitter(), clock) => sent.context("publishing"),
-        error = hear => Err(error.context("publishing")),
-    }
-}
-
 async fn ask_server(crosspoint: &Crosspoint) -> Result<ServerReport> {
     let status = crosspoint.endpoint.get("/input/devices/virtual/status").await?;
     let latency = &status["stats"]["latency_ms"];
     Ok(ServerReport { p50_ms: latency["p50"].as_f64(), p99_ms: latency["p99"].as_f64(), stats: status["stats"].clone() })
 }
 
-fn clip_report(options: &CameraLatency, bitrate_bps: f64) -> ClipReport {
+fn clip_report(options: &CameraLatency, stream: Stream) -> ClipReport {
+    let Stream { codec, bitrate_bps, encoding_ms } = stream;
     ClipReport {
-        codec: "H.264",
+        source: options.source,
+        codec,
+        encoding_ms,
         width: options.format.width(),
         height: options.format.height(),
         frame_rate: options.format.frame_rate(),
@@ -255,12 +244,21 @@ fn watched<'a>(options: &CameraLatency, account: &'a Account) -> Vec<&'a Sightin
 
 /// The frames sent before those that count.
 fn warm_up(options: &CameraLatency) -> usize {
-    (options.format.frame_rate() * WARM_UP_SECONDS) as usize
+    (options.format.frame_rate() * warm_up_seconds(options)) as usize
+}
+
+fn warm_up_seconds(options: &CameraLatency) -> u32 {
+    match options.source {
+        cli::Source::Socket => WARM_UP_SECONDS,
+        cli::Source::Whip => WHIP_WARM_UP_SECONDS,
+    }
 }
 
 const SCRIPTS: Scripts = &[("/page.js", include_str!("page.js")), ("/reader.js", include_str!("reader.js"))];
 /// Sent before what counts: the decoder and the browser find their pace.
 const WARM_UP_SECONDS: u32 = 1;
+/// The same by WHIP: a browser finds out what the way carries.
+const WHIP_WARM_UP_SECONDS: u32 = 5;
 /// A cold browser on a busy machine.
 const OPEN: Duration = Duration::from_secs(60);
 /// The slowest frame anybody would call live, and a batch of reports.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::analysis::Parts;
+use crate::cli::Source;
 use crate::distribution::Distribution;
 use crate::limit::Limit;
 use crate::machine::Machine;
@@ -48,7 +49,8 @@ pub(crate) struct Report {
 /// What was sent.
 #[derive(Debug, Serialize)]
 pub(crate) struct ClipReport {
-    pub(crate) codec: &'static str,
+    pub(crate) source: Source,
+    pub(crate) codec: String,
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) frame_rate: u32,
@@ -56,6 +58,8 @@ pub(crate) struct ClipReport {
     pub(crate) seconds: u32,
     pub(crate) jitter_ms: f64,
     pub(crate) phase: &'static str,
+    /// The mean time that the publisher took to encode a picture, where it is a browser.
+    pub(crate) encoding_ms: Option<f64>,
 }
 
 /// What one view saw.
@@ -102,8 +106,12 @@ impl fmt::Display for Report {
         let (clip, machine) = (&self.clip, &self.machine);
         writeln!(
             f,
-            "{} {}x{} at {} fps, {:.2} Mbit/s, {} s, jitter {} ms, phase {}",
+            "{} by {} {}x{} at {} fps, {:.2} Mbit/s, {} s, jitter {} ms, phase {}",
             clip.codec,
+            match clip.source {
+                Source::Socket => "WebSocket",
+                Source::Whip => "WHIP",
+            },
             clip.width,
             clip.height,
             clip.frame_rate,
@@ -147,7 +155,11 @@ impl Report {
     }
 
     fn write_ages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_row(f, "\nlast byte sent to …, ms", PERCENTILES.map(str::to_owned))?;
+        let from = match self.clip.source {
+            Source::Socket => "\nlast byte sent to …, ms",
+            Source::Whip => "\ndrawn on the canvas to …, ms",
+        };
+        write_row(f, from, PERCENTILES.map(str::to_owned))?;
         write_row(f, "in page", percentiles(self.parts_ms.sent_to_page))?;
         write_row(f, "visible", percentiles(self.parts_ms.sent_to_visible))?;
         write_row(f, "\ndue to …, of all frames, ms", PERCENTILES.map(str::to_owned))?;
@@ -161,6 +173,10 @@ impl Report {
         write_row(f, "router, by its own count", server)?;
         match self.parts_ms.wait {
             Some(_) => write_row(f, "wait for the reader's timer", percentiles(self.parts_ms.wait))?,
+            None if self.clip.source == Source::Whip => {
+                write_row(f, "canvas to read: all before", percentiles(self.parts_ms.sent_to_read))?;
+                write_row(f, "… of which encoding (mean)", [None, None, None, None, None, self.clip.encoding_ms].map(number))?;
+            }
             None => write_row(f, "router and wait for reader", percentiles(self.parts_ms.sent_to_read))?,
         }
         write_row(f, "browser: read to in page", percentiles(self.parts_ms.read_to_page))?;
@@ -213,7 +229,8 @@ pub(super) mod tests {
                 browser: "Chromium 156".into(),
             },
             clip: ClipReport {
-                codec: "H.264",
+                source: Source::Socket,
+                codec: "H.264".into(),
                 width: 1280,
                 height: 720,
                 frame_rate: 30,
@@ -221,6 +238,7 @@ pub(super) mod tests {
                 seconds: 20,
                 jitter_ms: 4.0,
                 phase: "sweep",
+                encoding_ms: None,
             },
             in_page: Some(ViewReport { frames, torn_percent: 0.3, ages: [20.0, 30.0].into_iter().collect(), over_time: vec![(0.0, 20.0)] }),
             visible: None,
@@ -255,6 +273,19 @@ pub(super) mod tests {
         assert!(table.contains("33.34 ms: a wait is 16.7 ms at best, on average; 4.0 % waited"), "{table}");
         assert!(table.contains("crosspoint –, generator 1.0") && table.contains("at most 0.062 ms"), "{table}");
         assert!(table.ends_with("held: --max-p50-ms 40 (measured 20.0)\n"), "{table}");
+    }
+
+    #[test]
+    fn what_a_browser_sent_counts_from_its_canvas() {
+        let mut report = report();
+        (report.clip.source, report.clip.encoding_ms, report.parts_ms.sent_to_read) =
+            (Source::Whip, Some(7.5), report.parts_ms.wait.take());
+        let table = report.to_string();
+        let row =
+            |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap_or_default().split_ascii_whitespace().collect::<Vec<_>>();
+        assert_eq!(row("… of which encoding")[5..], ["–", "–", "–", "–", "–", "7.5"]);
+        assert_eq!(row("canvas to read")[5..], ["20.0", "33.0", "36.0", "38.0", "51.2", "21.5"]);
+        assert!(table.contains("by WHIP 1280x720") && table.contains("drawn on the canvas to"), "{table}");
     }
 
     #[test]

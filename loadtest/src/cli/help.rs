@@ -17,8 +17,13 @@ display time of the video element.
 That last part depends on how the reader's timer stands to the display's refresh, which is chance and stays for the run: from one run
 to the next it differs by up to a refresh of the display.
 
+With --source whip another browser has a page that draws the numbers on a canvas and publishes that by WHIP, over WebRTC, as its browser likes
+it (codec, rate and pace). The time of a frame is when the page had drawn it: encoding in that browser is in its age, and told apart only as
+the mean that the browser says of it. Five seconds are sent before what counts, in which the browser finds its bitrate.
+
 Examples:
   loadtest camera-latency
+  loadtest camera-latency --source whip --max-p50-ms 80
   loadtest camera-latency --seconds 60 --jitter-ms 4 --json
   loadtest camera-latency --max-p50-ms 40 --max-server-p99-ms 5 --min-seen-percent 98";
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use crosspoint_ffi::VideoFormat;
+use serde::Serialize;
 
 pub(crate) use self::crowd::{CrowdOptions, Publish, Soak, View};
 use self::help::{CAMERA_LATENCY, DENSITY, EXIT_CODES, FANOUT, FANOUT_RTC, GLASS, INGEST, PEERS, PUBLISH, SOAK, VIEW};
@@ -345,6 +346,9 @@ pub(crate) struct CameraLatency {
     /// Those of all.
     #[command(flatten)]
     pub(crate) common: Common,
+    /// How pictures are sent.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) source: Source,
     /// Measure a router that runs on this machine instead of starting one; its video input is taken over for the run.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
@@ -402,6 +406,17 @@ pub(crate) struct CameraLatencyLimits {
     /// The most pictures that are torn (their top and bottom are of different frames) or unreadable, as a share of all.
     #[arg(long, value_name = "PERCENT")]
     pub(crate) max_torn_percent: Option<f64>,
+}
+
+/// How the camera gets its pictures.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Source {
+    /// H.264 that was encoded before, in MPEG-TS over a WebSocket.
+    #[default]
+    Socket,
+    /// A canvas of a page in another browser, by WHIP.
+    Whip,
 }
 
 /// How the sender's clock stands to that of the camera's reader, which samples on its own timer.

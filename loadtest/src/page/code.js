@@ -1,4 +1,4 @@
-// Reads the number of a frame from its pixels; what it means and how it is drawn is in loadtest/src/code.rs.
+// Reads the number of a frame from its pixels, and draws it; what it means and how it is drawn is in loadtest/src/code.rs.
 
 const CELLS = 32;
 // Of 219 steps between dark and light: what compression leaves of a cell is far above, what it makes of a flat one far below.
@@ -24,6 +24,23 @@ export function readCode(luma, stride, width, rows) {
   }
   const number = Number(word >> 8n);
   return crc8(number) === Number(word & 0xffn) ? number : null;
+}
+
+// Draws `number` into both strips of a canvas.
+export function drawCode(context, width, height, number) {
+  const rows = stripRows(height);
+  const word = (BigInt(number) << 8n) | BigInt(crc8(number));
+  for (const top of [0, height - rows]) {
+    for (let cell = 0; cell < CELLS; cell++) {
+      const start = Math.floor((cell * width) / CELLS);
+      const end = Math.floor(((cell + 1) * width) / CELLS);
+      const one = (word >> BigInt(CELLS - 1 - cell)) & 1n;
+      for (const [half, light] of [[0, one], [1, 1n - one]]) {
+        context.fillStyle = light ? 'white' : 'black';
+        context.fillRect(start, top + (half * rows) / 2, end - start, rows / 2);
+      }
+    }
+  }
 }
 
 // The numbers in the top and the bottom strip of a VideoFrame, and closes it.

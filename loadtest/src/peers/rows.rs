@@ -33,6 +33,7 @@ pub(super) fn measurements(options: &Peers) -> Vec<Measurement> {
         Measurement { is_script: true, ..ours(Group::Screen, &script, screen) },
         ours(Group::Camera, &format!("ingest --peers --webrtc {turns} --peers-folder {folder}"), ingest),
         ours(Group::Camera, &format!("camera-latency --json --visible page --seconds {long}"), camera_latency),
+        ours(Group::Camera, &format!("camera-latency --json --source whip --visible page --seconds {long}"), whip),
         ours(Group::Glass, &format!("glass --json --seconds {long}"), glass),
         ours(Group::Memory, &format!("idle --peers --json --peers-folder {folder}"), idle),
     ]
@@ -99,21 +100,32 @@ fn ingest(answer: &Value) -> Vec<Row> {
 }
 
 fn camera_latency(answer: &Value) -> Vec<Row> {
-    let ours = |name: &str, value: &Value| vec![Series { name: name.to_owned(), rounds: vec![value.as_f64()] }];
     let page = &answer["parts_ms"]["sent_to_page"];
     vec![
-        row("Last byte in → frame in the camera, p99", "ms", ours(OURS, &answer["server"]["p99_ms"]), "one decode", Some(5.0)),
-        row("Last byte sent → frame in the page, p50", "ms", ours(OURS, &page["p50"]), "", None),
+        row("Last byte in → frame in the camera, p99", "ms", ours(&answer["server"]["p99_ms"]), "one decode", Some(5.0)),
+        row("Last byte sent → frame in the page, p50", "ms", ours(&page["p50"]), "", None),
+    ]
+}
+
+fn whip(answer: &Value) -> Vec<Row> {
+    let page = &answer["parts_ms"]["due_to_page"];
+    vec![
+        row("Canvas of a publishing page → frame in the page by WHIP, p50", "ms", ours(&page["p50"]), "", Some(80.0)),
+        row("… p95", "ms", ours(&page["p95"]), "", None),
     ]
 }
 
 fn glass(answer: &Value) -> Vec<Row> {
     let shown = &answer["ages_ms"]["due_to_shown"];
-    let ours = |part: &str| vec![Series { name: OURS.to_owned(), rounds: vec![shown[part].as_f64()] }];
     vec![
-        row("Screen → picture in Chromium by WebRTC, p50", "ms", ours("p50"), "15 to 20", Some(35.0)),
-        row("… p95", "ms", ours("p95"), "", Some(60.0)),
+        row("Screen → picture in Chromium by WebRTC, p50", "ms", ours(&shown["p50"]), "15 to 20", Some(35.0)),
+        row("… p95", "ms", ours(&shown["p95"]), "", Some(60.0)),
     ]
+}
+
+/// A figure that ours alone has, once.
+fn ours(figure: &Value) -> Vec<Series> {
+    vec![Series { name: OURS.to_owned(), rounds: vec![figure.as_f64()] }]
 }
 
 fn idle(answer: &Value) -> Vec<Row> {
@@ -200,7 +212,7 @@ mod tests {
 
     #[test]
     fn answer_without_figures_leaves_rows_without_any() {
-        for rows in [webrtc, fanout, screen, ingest, camera_latency, glass, idle] {
+        for rows in [webrtc, fanout, screen, ingest, camera_latency, whip, glass, idle] {
             for row in rows(&json!({})) {
                 assert_eq!(row.ours.spread(), None, "{}", row.what);
             }
