@@ -19,17 +19,17 @@ pub(crate) struct Sound {
 }
 
 impl Sound {
-    /// Starts one; with `sounds`, its loudspeaker sounds a tone: a receiver that is behind can play a tone faster, noise it cannot.
+    /// Starts one; with a `speaker` of its own, or none as long as a router does not load one.
     ///
     /// # Errors
     /// When PulseAudio is not installed, or does not start in time.
-    pub(crate) async fn start(sounds: bool) -> Result<Self> {
+    pub(crate) async fn start(speaker: bool) -> Result<Self> {
         let folder = scratch::folder(Path::new("/dev/shm"))?;
         let (home, log) = (folder.path().display(), folder.path().join("sound"));
         let (home, socket) = ([format!("HOME={home}"), format!("XDG_RUNTIME_DIR={home}")], format!("{home}/native"));
         let protocol = format!("module-native-protocol-unix auth-anonymous=1 socket={socket}");
         let words = ["env", &home[0], &home[1], "pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--log-target=stderr"];
-        let modules: &[&str] = if sounds { &[SPEAKER, TONE, &protocol] } else { &[&protocol] };
+        let modules: &[&str] = if speaker { &[SPEAKER, &protocol] } else { &[&protocol] };
         let loads = modules.iter().flat_map(|module| ["-L", module]);
         let words = words.into_iter().chain(loads).map(Into::into).collect();
         let mut server = Process::launch("the sound server", words, None, &log)?;
@@ -53,4 +53,3 @@ impl Sound {
 
 /// The router's loudspeaker, as it would load it itself.
 const SPEAKER: &str = "module-null-sink sink_name=audio_output format=s16le rate=48000 channels=2";
-const TONE: &str = "module-sine sink=audio_output frequency=440";

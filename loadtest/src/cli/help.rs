@@ -39,6 +39,11 @@ The report splits the time by what the browser knows of each picture: when it wa
 of this machine), when its last packet was there, how long decoding took, when it was handed to the compositor. All of it is one machine:
 painter, X server, router and browser share its processors, and the browser decodes and draws without a GPU.
 
+With --sound the loudspeaker plays a pulse of 60 ms five times a second, whose pitch is its number mod 16. A second viewer, a peer on str0m,
+decodes the sound as it comes, and finds each pulse by a matched filter: its age is the time from when it was written to the player (pacat)
+to when what it begins with was decoded. What waits in the sound server before it is played is part of it and told apart, by pacat's word;
+what a browser holds back of sound stands below.
+
 Examples:
   loadtest glass
   loadtest glass --sound

@@ -256,7 +256,7 @@ pub(crate) struct Glass {
     /// The display's size, and how often a second it is drawn and streamed.
     #[arg(long, value_name = "WIDTHxHEIGHT@RATE", default_value = "1280x720@30", value_parser = parse_format)]
     pub(crate) format: VideoFormat,
-    /// Let the page hear the loudspeaker too: needs PulseAudio. A browser holds pictures back for the sound that belongs to them.
+    /// Let the page hear the loudspeaker too, and measure how late sound is: needs PulseAudio. A browser holds pictures back for the sound that belongs to them.
     #[arg(long)]
     pub(crate) sound: bool,
     /// The most for the median of due to shown, of all pictures.
@@ -271,6 +271,12 @@ pub(crate) struct Glass {
     /// The least share of pictures that is shown.
     #[arg(long, value_name = "PERCENT", help_heading = "Limits")]
     pub(crate) min_shown_percent: Option<f64>,
+    /// The most for the median of a pulse due to be played to decoded by a viewer, of all pulses.
+    #[arg(long, value_name = "MS", help_heading = "Limits", requires = "sound")]
+    pub(crate) max_sound_p50_ms: Option<f64>,
+    /// The most for its 95th percentile.
+    #[arg(long, value_name = "MS", help_heading = "Limits", requires = "sound")]
+    pub(crate) max_sound_p95_ms: Option<f64>,
 }
 
 /// What `fanout-rtc` runs with.

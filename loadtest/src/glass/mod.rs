@@ -4,11 +4,16 @@
 //! painter ─X11▶ Xvfb ─▶ crosspoint ─WebRTC▶ Chromium, <video>
 //!    │drawn_ms                                 │numbers and times
 //!    └──────────────────▶ ages ◀───────────────┘
+//!
+//! pacat ─▶ PulseAudio ─▶ crosspoint ─WebRTC▶ a peer on str0m, which decodes
+//!    │played_ms                                │pulses and times
+//!    └──────────────────▶ ages ◀───────────────┘
 //! ```
 
 mod ages;
 pub(crate) mod painter;
 mod report;
+mod sound;
 mod stages;
 
 use std::thread;
@@ -20,6 +25,7 @@ use serde_json::json;
 use self::ages::{Ages, BufferAges};
 use self::painter::Painter;
 use self::report::Report;
+use self::sound::{Heard, Listener, Player};
 use self::stages::Counters;
 use crate::chromium::Chromium;
 use crate::cli::Glass;
@@ -60,8 +66,16 @@ async fn measure(options: &Glass) -> Result<Report> {
     let mut crosspoint = Crosspoint::of_display(&options.common.crosspoint, display.name(), address, page.origin()).await?;
     let stream = json!({"mode": "webrtc", "id": STREAM, "framerate": format.frame_rate()});
     crosspoint.endpoint.post("/stream/start", Some(&stream)).await?;
+    let whep = format!("/whep/{STREAM}");
+    let mut sounds = match address {
+        Some(address) => {
+            let player = Player::start(address, clock)?;
+            Some((player, Listener::join(&crosspoint.endpoint, &whep, clock).await?))
+        }
+        None => None,
+    };
     note("opening the page");
-    let wanted = json!({"whep": crosspoint.endpoint.url(&format!("/whep/{STREAM}")), "sound": options.sound});
+    let wanted = json!({"whep": crosspoint.endpoint.url(&whep), "sound": options.sound});
     let folder = scratch::folder(&std::env::temp_dir())?;
     let mut chromium = Chromium::start(&options.chromium, folder, None, &page.url(&wanted))?;
     let live = page.wait("the stream in the page", OPEN, |account| account.opened.is_some() && account.video.is_live()).await;
@@ -85,20 +99,22 @@ async fn measure(options: &Glass) -> Result<Report> {
     let router_ms = Counters::ask(&crosspoint.endpoint).await?.since(&counted);
     crosspoint.check()?;
     chromium.check()?;
+    let warm_up = warm_up(options);
+    let counted_ms = [drawn[warm_up].due_ms, end_ms];
+    let sound = sounds.take().map(|(player, listener)| hear(player, &listener, counted_ms)).transpose()?;
     let account = page.account();
     ensure!(account.failed.is_none(), "the page: {}", account.failed.as_deref().unwrap_or_default());
-    let warm_up = warm_up(options);
     let sight = Sight::of(&account.video.ours(), drawn.len(), warm_up);
     let all_ms = sight.ages_ms(&drawn, warm_up, end_ms);
     let ages = Ages::of(&drawn, &sight, warm_up, &all_ms);
-    let (limits, over_time) = (limits(options, &ages, &sight.seen), sight.over_time(&drawn, warm_up));
+    let (limits, over_time) = (limits(options, &ages, &sight.seen, sound.as_ref()), sight.over_time(&drawn, warm_up));
     Ok(Report {
         machine,
         width: format.width(),
         height: format.height(),
         frame_rate: format.frame_rate(),
         seconds: options.seconds,
-        sound: options.sound,
+        sound,
         torn_percent: sight.torn_percent(),
         pictures: sight.seen,
         ages_ms: ages,
@@ -113,13 +129,23 @@ async fn measure(options: &Glass) -> Result<Report> {
     })
 }
 
-fn limits(given: &Glass, ages: &Ages, seen: &Seen) -> Vec<Limit> {
+/// What was heard of what counts.
+fn hear(player: Player, listener: &Listener, [start_ms, end_ms]: [f64; 2]) -> Result<Heard> {
+    listener.check()?;
+    let (played, waits) = player.finish()?;
+    Ok(Heard::of(played, &waits, &listener.ear(), start_ms, end_ms))
+}
+
+fn limits(given: &Glass, ages: &Ages, seen: &Seen, sound: Option<&Heard>) -> Vec<Limit> {
+    let sound_age = |part: fn(Summary) -> f64| sound.and_then(|sound| sound.due_to_heard).map(part);
     let age = |part: fn(Summary) -> f64| ages.due_to_shown.map(part);
     let limits = [
         Limit::most("--max-p50-ms", given.max_p50_ms, age(|age| age.p50)),
         Limit::most("--max-p95-ms", given.max_p95_ms, age(|age| age.p95)),
         Limit::most("--max-p99-ms", given.max_p99_ms, age(|age| age.p99)),
         Limit::least("--min-shown-percent", given.min_shown_percent, Some(seen.percent)),
+        Limit::most("--max-sound-p50-ms", given.max_sound_p50_ms, sound_age(|age| age.p50)),
+        Limit::most("--max-sound-p95-ms", given.max_sound_p95_ms, sound_age(|age| age.p95)),
     ];
     limits.into_iter().flatten().collect()
 }
@@ -166,6 +192,7 @@ const LAST_PICTURE: Duration = Duration::from_secs(2);
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
+    use crate::distribution::Distribution;
     use crate::page::Sighting;
 
     #[test]
@@ -179,10 +206,15 @@ mod tests {
         assert_eq!(ages.drawn_to_shown.map(|age| age.max), Some(5.0));
         let limits = |given: &str| {
             let Command::Glass(options) = Cli::command_of(&format!("loadtest glass {given}")) else { panic!("glass was asked for") };
-            limits(&options, &ages, &sight.seen)
+            let ages_heard: Distribution = [60.0, 90.0].into_iter().collect();
+            let heard = Heard { due_to_heard: ages_heard.summary(), ..Heard::default() };
+            limits(&options, &ages, &sight.seen, options.sound.then_some(&heard))
         };
         let held = limits("--max-p50-ms 20 --max-p95-ms 470 --max-p99-ms 510 --min-shown-percent 50");
         assert_eq!((held.len(), Limit::broken(&held)), (4, Vec::new()));
         assert_eq!(Limit::broken(&limits("--max-p50-ms 4 --max-p95-ms 50 --max-p99-ms 50 --min-shown-percent 51")).len(), 4);
+        let held = limits("--sound --max-sound-p50-ms 61 --max-sound-p95-ms 90");
+        assert_eq!((held.len(), Limit::broken(&held)), (2, Vec::new()));
+        assert_eq!(Limit::broken(&limits("--sound --max-sound-p50-ms 59 --max-sound-p95-ms 89")).len(), 2);
     }
 }

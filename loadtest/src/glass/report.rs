@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::ages::{Ages, BufferAges};
+use super::sound::Heard;
 use super::stages::Stages;
 use crate::distribution::Distribution;
 use crate::limit::Limit;
@@ -23,8 +24,8 @@ pub(super) struct Report {
     pub(super) height: u32,
     pub(super) frame_rate: u32,
     pub(super) seconds: u32,
-    /// Whether there was sound beside the pictures.
-    pub(super) sound: bool,
+    /// The sound beside the pictures, if there was any.
+    pub(super) sound: Option<Heard>,
     /// The pictures that were shown.
     pub(super) pictures: Seen,
     /// Those torn or unreadable, of all looked at.
@@ -71,7 +72,8 @@ impl Draw for Report {
     fn charts(&self) -> Vec<Chart> {
         let ages = Chart::histogram("Due to shown, of all pictures", "ms", &self.ages);
         let over_time = Chart::line("Drawn to shown, of those shown", "seconds", "ms", self.over_time.clone());
-        ages.into_iter().chain(over_time).collect()
+        let sound = self.sound.as_ref().and_then(|sound| Chart::histogram("Due to heard, of all pulses", "ms", &sound.ages));
+        ages.into_iter().chain(over_time).chain(sound).collect()
     }
 }
 
@@ -79,7 +81,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Machine { processor, cores, kernel, load_before, browser }, seen) = (&self.machine, &self.pictures);
         let Self { width, height, frame_rate, seconds, .. } = self;
-        let with = if self.sound { "with sound" } else { "pictures alone" };
+        let with = if self.sound.is_some() { "with sound" } else { "pictures alone" };
         writeln!(f, "screen {width}x{height}, drawn {frame_rate} times a second for {seconds} s, {with}")?;
         writeln!(f, "{processor}, {cores} cores, Linux {kernel}, load {load_before} before the run; {browser}")?;
         writeln!(
@@ -92,6 +94,14 @@ impl fmt::Display for Report {
         write_row(f, "received", percentiles(ages.drawn_to_received))?;
         write_row(f, "shown", percentiles(ages.drawn_to_shown))?;
         write_row(f, "due to shown, of all", percentiles(ages.due_to_shown))?;
+        if let Some(sound) = &self.sound {
+            let Heard { played, heard, percent, .. } = sound;
+            writeln!(f, "\npulses played {played}, heard {heard} ({percent:.1} %)")?;
+            write_row(f, "\nsound, played to …, ms", PERCENTILES.map(str::to_owned))?;
+            write_row(f, "decoded by a viewer", percentiles(sound.played_to_heard))?;
+            write_row(f, "… of which at the player", percentiles(sound.waits))?;
+            write_row(f, "due to decoded, of all", percentiles(sound.due_to_heard))?;
+        }
         write_row(f, "\nwhere the time goes, ms", PERCENTILES.map(str::to_owned))?;
         write_row(f, "X server, wait for capture", percentiles(ages.drawn_to_captured))?;
         write_row(f, "convert, encode, send", percentiles(ages.captured_to_received))?;
@@ -103,7 +113,7 @@ impl fmt::Display for Report {
         let buffers = &self.buffers_ms;
         write_row(f, "\nheld by the browser, ms", PERCENTILES.map(str::to_owned))?;
         write_row(f, "pictures, with decoding", percentiles(buffers.picture))?;
-        if self.sound {
+        if self.sound.is_some() {
             write_row(f, "sound", percentiles(buffers.sound))?;
             write_row(f, "picture ahead of sound", percentiles(buffers.ahead))?;
         }
@@ -141,7 +151,7 @@ mod tests {
             height: 720,
             frame_rate: 30,
             seconds: 20,
-            sound: true,
+            sound: Some(Heard { played: 100, heard: 99, percent: 99.0, due_to_heard: Some(summary), ..Heard::default() }),
             pictures: Seen {
                 sent: 600,
                 seen: 590,
@@ -175,6 +185,9 @@ mod tests {
         assert_eq!(row("received")[1..], ["–"; 6]);
         assert_eq!((row("… converting"), row("… sending")), (vec!["…", "converting", "0.2"], vec!["…", "sending,", "receiving", "–"]));
         assert_eq!((row("picture ahead")[4..].len(), row("pictures, with")[3..].len()), (6, 6));
+        assert_eq!(row("due to decoded")[5..], ["30.0", "42.0", "45.0", "58.0", "71.2", "31.5"]);
+        assert_eq!(row("decoded by a viewer")[4..], ["–"; 6]);
+        assert!(table.contains("pulses played 100, heard 99 (99.0 %)"), "{table}");
         assert!(table.starts_with("screen 1280x720, drawn 30 times a second for 20 s, with sound\n"), "{table}");
         assert!(table.contains("drawn 600, shown 590 (98.3 %), again 3, out of order 0, torn 2, unreadable 1"), "{table}");
         assert!(table.contains("at most 0.062 ms (190 round trips)") && table.contains("drawn 58.0 ms (p99) after"), "{table}");
@@ -192,6 +205,7 @@ mod tests {
     fn json_names_its_units() {
         let json = serde_json::to_value(report(Vec::new())).unwrap();
         assert_eq!(json["ages_ms"]["drawn_to_shown"]["p95"], 45.0);
+        assert_eq!(json["sound"]["due_to_heard"]["p99"], 58.0);
         assert_eq!(json["clock_bound_ms"], 0.0625);
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn measurements(options: &Peers) -> Vec<Measurement> {
         ours(Group::Camera, &format!("camera-latency --json --visible page --seconds {long}"), camera_latency),
         ours(Group::Camera, &format!("camera-latency --json --source whip --visible page --seconds {long}"), whip),
         ours(Group::Glass, &format!("glass --json --seconds {long}"), glass),
+        ours(Group::Glass, &format!("glass --json --sound --seconds {long}"), glass_with_sound),
         ours(Group::Memory, &format!("idle --peers --json --peers-folder {folder}"), idle),
     ]
 }
@@ -120,6 +121,15 @@ fn glass(answer: &Value) -> Vec<Row> {
     vec![
         row("Screen → picture in Chromium by WebRTC, p50", "ms", ours(&shown["p50"]), "15 to 20", Some(35.0)),
         row("… p95", "ms", ours(&shown["p95"]), "", Some(60.0)),
+    ]
+}
+
+fn glass_with_sound(answer: &Value) -> Vec<Row> {
+    let (shown, heard) = (&answer["ages_ms"]["due_to_shown"], &answer["sound"]["due_to_heard"]);
+    vec![
+        row("… with sound in the stream, p50", "ms", ours(&shown["p50"]), "", Some(80.0)),
+        row("Player → sound decoded by a WebRTC viewer, p50", "ms", ours(&heard["p50"]), "", None),
+        row("… p95", "ms", ours(&heard["p95"]), "", None),
     ]
 }
 
@@ -212,7 +222,7 @@ mod tests {
 
     #[test]
     fn answer_without_figures_leaves_rows_without_any() {
-        for rows in [webrtc, fanout, screen, ingest, camera_latency, whip, glass, idle] {
+        for rows in [webrtc, fanout, screen, ingest, camera_latency, whip, glass, glass_with_sound, idle] {
             for row in rows(&json!({})) {
                 assert_eq!(row.ours.spread(), None, "{}", row.what);
             }
