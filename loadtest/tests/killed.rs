@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -22,12 +23,19 @@ struct Run {
 impl Run {
     /// Starts one, and lets it come to where it runs all of `programs`.
     fn in_the_middle(words: &[&str], programs: &[&str]) -> Self {
+        Self::with(words, programs, None)
+    }
+
+    /// The same, with a folder whose programs stand before all others.
+    fn with(words: &[&str], programs: &[&str], path: Option<&Path>) -> Self {
         let crosspoint = Path::new(LOADTEST).with_file_name("crosspoint");
         let home = tempfile::tempdir().unwrap();
         let mark = format!("LOADTEST_RUN={}", home.path().display());
         let (name, value) = mark.split_once('=').unwrap();
         let mut command = Command::new(LOADTEST);
         command.args(words).arg("--crosspoint").arg(crosspoint).env(name, value);
+        let before = path.into_iter().map(Path::to_owned);
+        command.env("PATH", std::env::join_paths(before.chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()))).unwrap());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut run = Self { child, mark, pids: BTreeSet::new() };
         run.until("all is started", |run| {
@@ -123,7 +131,21 @@ fn are_installed(programs: &[&str]) -> bool {
 }
 
 fn killed_leaves_nothing(words: &[&str], programs: &[&str], signal: Signal) {
-    let mut run = Run::in_the_middle(words, programs);
+    ended_leaves_nothing(Run::in_the_middle(words, programs), signal);
+}
+
+/// Kills a run as nobody can prevent, whose own folders are all that it cannot take away, then; and others that can, by each of `signals`.
+fn killed_leaves_its_folders_to_the_next(words: &[&str], programs: &[&str], path: Option<&Path>, signals: &[Signal]) {
+    let mut run = Run::with(words, programs, path);
+    run.kill(Signal::KILL);
+    let own = format!("loadtest-{}-", run.child.id());
+    let left = run.left();
+    assert!(left.iter().all(|path| path.file_name().unwrap().to_string_lossy().starts_with(&own)), "{left:?}");
+    signals.iter().for_each(|signal| ended_leaves_nothing(Run::with(words, programs, path), *signal));
+    assert_eq!(run.left(), Vec::<PathBuf>::new(), "the next run takes them away");
+}
+
+fn ended_leaves_nothing(mut run: Run, signal: Signal) {
     let status = run.kill(signal);
     assert_eq!(status.code(), Some(2), "nothing was measured");
     assert_eq!(run.left(), Vec::<PathBuf>::new());
@@ -134,15 +156,38 @@ fn sandboxes_end_with_who_started_them_and_folders_with_the_next_run() {
     if !are_installed(&SANDBOX[..2]) {
         return;
     }
-    let words = density();
-    let mut run = Run::in_the_middle(&words, &SANDBOX);
-    // Its own folders are all that it cannot take away, then.
-    run.kill(Signal::KILL);
-    let own = format!("loadtest-{}-", run.child.id());
-    let left = run.left();
-    assert!(left.iter().all(|path| path.file_name().unwrap().to_string_lossy().starts_with(&own)), "{left:?}");
-    killed_leaves_nothing(&words, &SANDBOX, Signal::TERM);
-    assert_eq!(run.left(), Vec::<PathBuf>::new(), "the next run takes them away");
+    killed_leaves_its_folders_to_the_next(&density(), &SANDBOX, None, &[Signal::TERM]);
+}
+
+#[test]
+fn glass_ends_with_its_browser_player_and_display() {
+    if are_installed(&["Xvfb", "pulseaudio", "pacat", "chromium"]) {
+        let words = ["glass", "--sound", "--seconds", "30"];
+        killed_leaves_its_folders_to_the_next(&words, &["Xvfb", "pulseaudio", "pacat", "crosspoint", "chromium"], None, &[Signal::INT]);
+    }
+}
+
+#[test]
+fn fanout_ends_with_its_relay_and_players() {
+    if are_installed(&WATCHED[..2]) {
+        let words = ["fanout", "--rtmp", "--viewers", "2", "--rounds", "1", "--seconds", "10"];
+        killed_leaves_its_folders_to_the_next(&words, &WATCHED, None, &[Signal::TERM]);
+    }
+}
+
+#[test]
+fn setup_ends_with_its_installer() {
+    // Installers that are never done.
+    let stubs = tempfile::tempdir().unwrap();
+    for name in ["apt-get", "npm", "sudo"] {
+        let path = stubs.path().join(name);
+        fs::write(&path, "#!/bin/sh\nexec sleep 600\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let peers = tempfile::tempdir().unwrap();
+    fs::write(peers.path().join("package-lock.json"), "{}").unwrap();
+    let words = ["peers", "--setup", "--peers-folder", peers.path().to_str().unwrap()];
+    killed_leaves_its_folders_to_the_next(&words, &["sleep"], Some(stubs.path()), &[Signal::INT, Signal::TERM]);
 }
 
 #[test]

@@ -50,7 +50,7 @@ async fn measure(options: &Fanout) -> Result<Report> {
     let clip = Clip::encode(format, BITRATE_BPS, (options.seconds * FRAME_RATE) as usize, period).await?;
     let mut kinds = vec![Kind::Crosspoint("epoll"), Kind::Crosspoint("uring")];
     if options.peers {
-        crate::peers::setup::node(&options.peers_folder)?;
+        crate::peers::setup::node(&options.peers_folder).await?;
         kinds.extend([Kind::Node("uwebsockets"), Kind::Node("ws")]);
     }
     let mut rows: Vec<Row> = kinds.iter().map(|kind| Row::new(format!("{}, websocket", kind.name()))).collect();

@@ -32,7 +32,7 @@ use crate::scratch;
 /// When peers cannot be installed, or nothing can be measured.
 pub(crate) async fn run(options: &Peers) -> Result<bool> {
     if options.setup {
-        setup::all(&options.peers_folder)?;
+        setup::all(&options.peers_folder).await?;
     }
     let report = measure(options).await?;
     crate::report::print(&report, &options.common)?;
@@ -130,7 +130,10 @@ fn versions(options: &Peers) -> Vec<String> {
     };
     let python = fs::read_to_string(options.peers_folder.join("requirements.txt")).unwrap_or_default();
     let mut versions: Vec<String> =
-        ["janus", "libnginx-mod-rtmp", "ffmpeg", "gstreamer1.0-tools", "gstreamer1.0-plugins-bad"].into_iter().filter_map(debian).collect();
+        ["janus", "libnginx-mod-rtmp", "ffmpeg", "gstreamer1.0-tools", "gstreamer1.0-plugins-bad", "gstreamer1.0-libav"]
+            .into_iter()
+            .filter_map(debian)
+            .collect();
     versions.extend(["uwebsockets", "ws", "node-media-server"].into_iter().filter_map(npm));
     let installed = |path: &Path| path.exists();
     if installed(&options.peers_folder.join(".venv/done")) {

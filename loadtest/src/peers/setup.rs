@@ -1,68 +1,84 @@
 //! Installing what Crosspoint is measured beside.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
+use tokio::time::sleep;
 
+use crate::process::Process;
 use crate::report::note;
+use crate::scratch;
 
 /// Installs all of them, as far as they are missing: packages of Debian as root, those of npm and PyPI into `folder`.
 ///
 /// # Errors
 /// When one cannot be installed.
-pub(crate) fn all(folder: &Path) -> Result<()> {
-    debian()?;
-    node(folder)?;
-    python(folder)
+pub(crate) async fn all(folder: &Path) -> Result<()> {
+    debian().await?;
+    node(folder).await?;
+    python(folder).await
 }
 
 /// Installs what the Node relays need.
-pub(crate) fn node(folder: &Path) -> Result<()> {
+///
+/// # Errors
+/// When it cannot be installed.
+pub(crate) async fn node(folder: &Path) -> Result<()> {
     // npm writes the second one when it is done.
     if !is_older(&folder.join("node_modules/.package-lock.json"), &folder.join("package-lock.json")) {
         return Ok(());
     }
     note("installing from npm");
-    succeed(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"]).arg(folder))
+    let words = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"].map(OsString::from);
+    succeed("npm", words.into_iter().chain([folder.into()])).await
 }
 
-fn python(folder: &Path) -> Result<()> {
+async fn python(folder: &Path) -> Result<()> {
     let (venv, wanted) = (folder.join(".venv"), folder.join("requirements.txt"));
     let done = venv.join("done");
     if !is_older(&done, &wanted) {
         return Ok(());
     }
     note("installing from PyPI");
-    succeed(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-    succeed(Command::new(venv.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&wanted))?;
+    succeed("python3 -m venv", ["python3".into(), "-m".into(), "venv".into(), venv.clone().into()]).await?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"].map(OsString::from);
+    succeed("pip", [venv.join("bin/python").into()].into_iter().chain(pip).chain([wanted.into()])).await?;
     fs::write(&done, "").with_context(|| format!("writing {}", done.display()))
 }
 
-fn debian() -> Result<()> {
+async fn debian() -> Result<()> {
     let missing: Vec<&str> = DEBIAN.iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
     note(&format!("installing from Debian: {}", missing.join(" ")));
     let as_root: &[&str] = if rustix::process::geteuid().is_root() { &["env"] } else { &["sudo", "env"] };
-    let apt = |words: &[&str]| {
-        let mut command = Command::new(as_root[0]);
-        command.args(&as_root[1..]).args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y", "--no-install-recommends"]).args(words);
-        // It says much, and what goes wrong in the other stream.
-        command.stdout(std::process::Stdio::null());
-        command
-    };
+    let apt = ["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y", "--no-install-recommends"];
+    let apt = |words: &[&str]| succeed("apt-get", [as_root, &apt, words].concat().into_iter().map(OsString::from).collect::<Vec<_>>());
     let install = [&["install"], &missing[..]].concat();
     // Package lists may be absent or too old to download from: fetch them when the first try shows it.
-    succeed(&mut apt(&install)).or_else(|_| succeed(&mut apt(&["update"])).and_then(|()| succeed(&mut apt(&install))))
+    if apt(&install).await.is_err() {
+        apt(&["update"]).await?;
+        apt(&install).await?;
+    }
+    Ok(())
 }
 
-fn succeed(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("starting {}", command.get_program().display()))?;
-    ensure!(status.success(), "{:?}: {status}", command);
-    Ok(())
+/// Runs a command to its end. Whoever is interrupted meanwhile ends it, too.
+async fn succeed(name: &'static str, words: impl IntoIterator<Item = OsString>) -> Result<()> {
+    let folder = scratch::folder(&std::env::temp_dir())?;
+    let log = folder.path().join("log");
+    let mut process = Process::launch(name, words.into_iter().collect(), None, &log)?;
+    loop {
+        match process.ended()? {
+            Some(status) if status.success() => return Ok(()),
+            Some(_) => process.check(&log)?,
+            None => sleep(LOOK_AGAIN).await,
+        }
+    }
 }
 
 /// Whether `made` is missing, or was made before `from` changed.
@@ -70,6 +86,8 @@ fn is_older(made: &Path, from: &Path) -> bool {
     let changed = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).ok();
     changed(made).is_none_or(|made| changed(from).is_some_and(|from| made < from))
 }
+
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What tells that a package is there, and the package.
 const DEBIAN: [(&str, &str); 14] = [
@@ -95,6 +113,14 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_an_installer_says_last_is_told() {
+        let shell = |script: &str| ["/bin/sh", "-c", script].map(OsString::from);
+        succeed("a shell", shell("exit 0")).await.unwrap();
+        let error = succeed("a shell", shell("echo no such package; exit 100")).await.unwrap_err().to_string();
+        assert!(error.contains("a shell ended") && error.contains("no such package"), "{error}");
+    }
 
     #[test]
     fn what_is_missing_or_out_of_date_is_made_again() {
