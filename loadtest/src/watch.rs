@@ -12,11 +12,12 @@ use anyhow::{Result, bail, ensure};
 pub(crate) struct Watch {
     buffer: Vec<u8>,
     continuity: Continuity,
+    course: Course,
     /// Media messages.
     pub(crate) messages: u64,
     /// The bytes of those.
     pub(crate) bytes: u64,
-    /// Transport packets that do not go on from the one before.
+    /// Transport packets that do not go on from the one before, pictures that are not of a time behind it, and a start in the middle.
     pub(crate) breaks: u64,
     /// Messages with a transport packet that nobody sent.
     pub(crate) corrupt: u64,
@@ -46,7 +47,7 @@ impl Watch {
                     let mut is_corrupt = false;
                     for cell in payload.chunks_exact(CELL_BYTES) {
                         is_corrupt |= cell[0] != SYNC || content.is_some_and(|content| !content.knows(cell));
-                        self.breaks += u64::from(!self.continuity.goes_on(cell));
+                        self.breaks += u64::from(!self.continuity.goes_on(cell)) + u64::from(!self.course.goes_on(cell));
                         self.pictures.extend(picture_in(cell).map(|picture| (picture, now)));
                     }
                     self.corrupt += u64::from(is_corrupt);
@@ -103,6 +104,36 @@ impl Continuity {
     }
 }
 
+/// Where pictures begin, and the last one's time.
+#[derive(Debug, Default)]
+struct Course {
+    has_begun: bool,
+    last: Option<u64>,
+}
+
+impl Course {
+    /// Whether a packet goes on from those before: where a picture begins, the first is one that decoding can start at (2.4.3.5), and others
+    /// are of a later time, but not by much.
+    fn goes_on(&mut self, cell: &[u8]) -> bool {
+        // As for counters.
+        if pid(cell) == PAT_PID {
+            self.last = None;
+        }
+        let payload = payload_at(cell);
+        if !begins_pes(cell, payload) {
+            return true;
+        }
+        let is_in_time = match (time_of(cell, payload), self.last) {
+            (Some(time), Some(last)) => (1..=LONGEST_STEP).contains(&(time.wrapping_sub(last) & TIME_MASK)),
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        self.last = time_of(cell, payload).or(self.last);
+        let is_start = cell[3] & 0x20 != 0 && cell[4] > 0 && cell[5] & 0x40 != 0;
+        is_in_time && (std::mem::replace(&mut self.has_begun, true) || is_start)
+    }
+}
+
 /// The transport packets of pictures that a publisher sends, by their hashes.
 #[derive(Debug)]
 pub(crate) struct Content(HashSet<u64>);
@@ -153,6 +184,14 @@ fn begins_pes(cell: &[u8], payload: usize) -> bool {
     cell[1] & 0x40 != 0 && cell[3] & 0x10 != 0 && matches!(cell.get(payload..), Some([0, 0, 1, 0xe0..=0xef, ..]))
 }
 
+/// When the PES packet that begins at `payload` is shown (2.4.3.7).
+fn time_of(cell: &[u8], payload: usize) -> Option<u64> {
+    let header = cell.get(payload..payload + 14).filter(|header| header[7] & 0x80 != 0)?;
+    let [first, high @ .., low0, low1] = [header[9], header[10], header[11], header[12], header[13]];
+    let parts = [u64::from(first >> 1 & 7), u64::from(u16::from_be_bytes(high) >> 1), u64::from(u16::from_be_bytes([low0, low1]) >> 1)];
+    Some(parts[0] << 30 | parts[1] << 15 | parts[2])
+}
+
 fn pid(cell: &[u8]) -> u16 {
     u16::from_be_bytes([cell[1] & 0x1f, cell[2]])
 }
@@ -176,6 +215,10 @@ const CELL_BYTES: usize = 188;
 const PAT_PID: u16 = 0;
 /// Where our muxer has it.
 const PMT_PID: u16 = 0x1000;
+/// Times have 33 bits, and 90 000 are a second.
+const TIME_MASK: u64 = (1 << 33) - 1;
+/// Longer than any stall that a viewer stays for.
+const LONGEST_STEP: u64 = 60 * 90_000;
 /// More than any message of a clip.
 const LONGEST: usize = 1 << 20;
 
@@ -228,6 +271,34 @@ mod tests {
         assert_eq!(decode(1), decode(2));
         assert_eq!(picture_in(&starting(1, &[], &[0, 0, 1, 0xc0])), None, "sound");
         assert_eq!(picture_in(&cell(256, 0)), None, "the middle of one");
+    }
+
+    #[test]
+    fn start_in_the_middle_and_times_that_go_back_or_leap_are_breaks() {
+        let picture = |time: u64, is_key: bool| {
+            let mut cell = cell(256, 0);
+            cell[1] |= 0x40;
+            cell[3] |= 0x20;
+            let bits = |shift: u32, mask: u64| (time >> shift & mask) as u8;
+            let head = [1, if is_key { 0x40 } else { 0 }, 0, 0, 1, 0xe0, 0, 0, 0x80, 0x80, 5];
+            let time = [0x21 | bits(30, 7) << 1, bits(22, 0xff), bits(15, 0x7f) << 1 | 1, bits(7, 0xff), bits(0, 0x7f) << 1 | 1];
+            cell[4..20].copy_from_slice(&[&head[..], &time].concat());
+            cell
+        };
+        let breaks = |cells: &[Vec<u8>]| {
+            let mut course = Course::default();
+            cells.iter().filter(|cell| !course.goes_on(cell)).count()
+        };
+        let last = (1 << 33) - 3_000;
+        assert_eq!(
+            breaks(&[picture(last, true), picture(last + 1_500, false), picture(1_500, false), picture(4_500, true)]),
+            0,
+            "over the end"
+        );
+        assert_eq!(breaks(&[picture(3_000, false), picture(6_000, false)]), 1, "no key frame first");
+        assert_eq!(breaks(&[picture(6_000, true), picture(3_000, false), picture(3_000, false)]), 2, "back, and the same again");
+        assert_eq!(breaks(&[picture(0, true), picture(1 << 32, false)]), 1, "a leap");
+        assert_eq!(breaks(&[picture(6_000, true), cell(PAT_PID, 0), picture(3_000, false), cell(257, 9)]), 0, "a new start");
     }
 
     #[test]
