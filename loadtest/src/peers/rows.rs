@@ -25,7 +25,7 @@ pub(super) fn measurements(options: &Peers) -> Vec<Measurement> {
     let folder = options.peers_folder.display();
     // Starting and settling take a screen longer than looking at it.
     let (screen_rounds, long) = (rounds.div_ceil(2), seconds * 3);
-    let only = ["still", "caret", "scrolling"].map(|case| format!(" --only {case}")).concat();
+    let only = ["still", "caret", "scrolling", "motion"].map(|case| format!(" --only {case}")).concat();
     let script = format!("{PYTHON} {SCREEN} --json --rounds {screen_rounds} --seconds {seconds}{only}");
     vec![
         ours(Group::Webrtc, &format!("fanout-rtc --peers {turns} --viewers {viewers} --peers-folder {folder}{pin}"), webrtc),
@@ -86,6 +86,7 @@ fn screen(answer: &Value) -> Vec<Row> {
         row("… that scrolls at 30 fps, 3 Mb/s", "% of a core", cpu("scrolling"), "12.5", Some(12.0)),
         row("… its bitrate", "Mb/s", case("scrolling", "mbit_per_s"), "", None),
         row("… its PSNR (more is better)", "dB", case("scrolling", "psnr_db"), "", None),
+        row("1080p screen in full motion at 30 fps", "% of a core", cpu("motion"), "", None),
     ]
 }
 
