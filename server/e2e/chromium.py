@@ -24,10 +24,11 @@ OPEN = ["--auto-accept-camera-and-microphone-capture", "--autoplay-policy=no-use
 BLACK = 18
 
 
-def launch(playwright, crosspoint, folder: pathlib.Path, env: dict[str, str], display: str):
-    """Starts Chromium with the wrapper that `crosspoint browser-wrapper` writes and a fresh profile."""
-    wrapper = folder / "wrapper"
-    subprocess.run([str(server.BINARY), "browser-wrapper", "--camera", crosspoint.camera, "--write", str(wrapper)], check=True)
+def launch(playwright, crosspoint, folder: pathlib.Path, env: dict[str, str], display: str, wrapper: pathlib.Path | None = None):
+    """Starts Chromium with the wrapper that `crosspoint browser-wrapper` writes, or wrote, and a fresh profile."""
+    if wrapper is None:
+        wrapper = folder / "wrapper"
+        subprocess.run([str(server.BINARY), "browser-wrapper", "--camera", crosspoint.camera, "--write", str(wrapper)], check=True)
     assert wrapper.stat().st_mode & stat.S_IXUSR, "the wrapper is executable"
     sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
     context = playwright.chromium.launch_persistent_context(

@@ -2,14 +2,17 @@
 
 import contextlib
 import json
+import os
 import re
+import shlex
 import subprocess
 
+import chromium
 import media
 import pytest
 import rtmp
 import wait
-from crosspoint import REPOSITORY, Crosspoint
+from crosspoint import BINARY, REPOSITORY, Crosspoint
 from ear import Ear
 from eye import Eye
 from process import Process
@@ -123,13 +126,50 @@ def test_record_with_ffmpeg(typed, place):
 
 
 @any_runtime
-def test_every_configure_of_the_table_is_taken(crosspoint, place):
-    bodies = re.findall(r"`configure '(\{.*?\})'`", README)
+def test_browser_gets_the_camera_by_what_use_it_types(crosspoint, place, playwright, env, display, check_url):
+    write, start = re.search(r"^    (crosspoint browser-wrapper .*)\n    (chromium .*)$", README, re.MULTILINE).groups()
+    there = shlex.split(start)[-1].removeprefix("--utility-cmd-prefix=")
+    assert shlex.split(start) == ["chromium", f"--utility-cmd-prefix={there}"], "no other flag"
+    wrapper = place / "crosspoint-wrapper"
+    words = write.replace("crosspoint", str(BINARY), 1).replace(there, str(wrapper))
+    subprocess.run(["bash", "-ec", words], env={**os.environ, "CROSSPOINT_CAMERA": crosspoint.camera}, check=True)
+    browser = chromium.launch(playwright, crosspoint, place, env, display.name, wrapper)
+    try:
+        page = chromium.CameraPage(browser.new_page(), check_url)
+        assert page.frames(), "pictures of the camera"
+    finally:
+        browser.close()
+
+
+@any_runtime
+def test_every_configure_of_the_table_is_taken(typed):
+    (function,) = re.findall(r"^    (configure\(\) .*)$", README, re.MULTILINE)
+    bodies = re.findall(r"`(configure '\{.*?\}')`", README)
     assert len(bodies) > 6
     clip = media.file(media.Recipe("mp4", "h264", "aac", size=(320, 180), seconds=1))
-    for body in bodies:
-        # Files are looked for at once; addresses are not.
-        crosspoint.call("POST", "/input/devices/virtual/configure", json.loads(re.sub(r"/media/[a-z.0-9]+", str(clip), body)))
+    # Files are looked for at once; addresses are not.
+    lines = [re.sub(r"/media/[a-z.0-9]+", str(clip), body) + "; echo" for body in bodies]
+    told = until_done(typed("\n".join([function, *lines])))
+    answers = [json.loads(line) for line in told.splitlines() if line]
+    assert len(answers) == len(bodies)
+    for body, answer in zip(bodies, answers):
+        assert "error" not in answer and answer["state"] == "running", f"{body}: {answer}"
+
+
+@any_runtime
+def test_pushes_that_scale_viewers_reach_their_platform(crosspoint, typed, tmp_path):
+    pushes = re.findall(r"^    (curl .*\"remote\".*)$", TUTORIALS[2], re.MULTILINE)
+    assert len(pushes) == 2
+    platform = rtmp.Platform(tmp_path / "platform")
+    platform.start()
+    try:
+        for number, push in enumerate(pushes):
+            target = re.search(r'rtmps://[^"]*', push)[0]
+            told = until_done(typed(push + "; echo", **{target: f"rtmp://127.0.0.1:{platform.port}/app/{number}"}))
+            started = json.loads(told.splitlines()[-1])
+            wait.until(lambda: crosspoint.streams()[started["id"]]["is_streaming"], "the platform to take it")
+    finally:
+        platform.stop()
 
 
 def test_every_target_of_make_is_one():
