@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,9 +80,19 @@ impl Process {
 
     /// The processor time that its group has used, in milliseconds; what ended and was waited for inside the group included.
     pub(crate) fn cpu_ms(&self) -> f64 {
-        let Ok(entries) = fs::read_dir("/proc") else { return 0.0 };
-        let stats = entries.flatten().filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
-        stats.filter_map(|stat| Stat::parse(&stat)).filter(|stat| stat.group == self.child.id()).map(|stat| stat.cpu_ms()).sum()
+        self.group().map(|(_, stat)| stat.cpu_ms()).sum()
+    }
+
+    /// The share of memory that its group's processes have, in MiB; as [`Process::share_mib`].
+    pub(crate) fn group_share_mib(&self) -> f64 {
+        self.group().filter_map(|(folder, _)| memory_mib(&folder, "Pss:").ok()).sum()
+    }
+
+    /// The processes of its group, by their folders.
+    fn group(&self) -> impl Iterator<Item = (PathBuf, Stat)> {
+        let (entries, leader) = (fs::read_dir("/proc").into_iter().flatten().flatten(), self.child.id());
+        let stats = entries.filter_map(|entry| Some((entry.path(), Stat::parse(&fs::read_to_string(entry.path().join("stat")).ok()?)?)));
+        stats.filter(move |(_, stat)| stat.group == leader)
     }
 
     /// The processor time that the threads of its first process have used that are there now, in milliseconds; finer than the other.
@@ -118,10 +128,7 @@ impl Process {
     }
 
     fn memory_mib(&self, kind: &str) -> Result<f64> {
-        let path = format!("/proc/{}/smaps_rollup", self.child.id());
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        let kib = text.lines().find_map(|line| line.strip_prefix(kind)?.split_ascii_whitespace().next()?.parse::<f64>().ok());
-        Ok(kib.with_context(|| path)? / 1_024.0)
+        memory_mib(&PathBuf::from(format!("/proc/{}", self.child.id())), kind)
     }
 
     /// The files, sockets and the like that its first process has open.
@@ -170,6 +177,14 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// A figure of `smaps_rollup` in a process's folder, in MiB.
+fn memory_mib(folder: &Path, kind: &str) -> Result<f64> {
+    let path = folder.join("smaps_rollup");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let kib = text.lines().find_map(|line| line.strip_prefix(kind)?.split_ascii_whitespace().next()?.parse::<f64>().ok());
+    Ok(kib.with_context(|| path.display().to_string())? / 1_024.0)
 }
 
 /// The processor time that this process has used, in milliseconds.

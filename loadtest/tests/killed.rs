@@ -156,7 +156,12 @@ fn sandboxes_end_with_who_started_them_and_folders_with_the_next_run() {
     if !are_installed(&SANDBOX[..2]) {
         return;
     }
-    killed_leaves_its_folders_to_the_next(&density(), &SANDBOX, None, &[Signal::TERM]);
+    let (mut words, mut programs) = (density(), SANDBOX.to_vec());
+    if are_installed(&["chromium"]) {
+        words.push("--chromium");
+        programs.push("chromium");
+    }
+    killed_leaves_its_folders_to_the_next(&words, &programs, None, &[Signal::TERM]);
 }
 
 #[test]

@@ -53,7 +53,8 @@ Examples:
 pub(super) const DENSITY: &str = "\
 Each sandbox is an X server, a sound server and a router in a network namespace of its own. Some have a camera that is fed with H.264 of 2
 Mbit/s over WebSocket and read frame by frame at 30 Hz, as Chromium reads it; some have their screen watched over WebSocket, which changes a
-few times a second. What feeds, reads, draws and watches is told apart from what a sandbox costs.
+few times a second. What feeds, reads, draws and watches is told apart from what a sandbox costs. With --chromium each has a browser, too,
+which counts as part of it: a window on the display, whose page has the camera open and shows it, where there is one.
 
 A number of sandboxes breaks when a viewer or a camera gets less than 95 of 100 pictures, or anything of it ends. The projection is
 arithmetic from the last number that did not: the processor time of a sandbox into 64 processors of this speed, of which a fifth is left.
@@ -61,6 +62,7 @@ arithmetic from the last number that did not: the processor time of a sandbox in
 Examples:
   loadtest density
   loadtest density --sandboxes 64 --cameras 10 --viewers 20 --seconds 20
+  loadtest density --sandboxes 2 --cameras 100 --chromium
   loadtest density --max-cpu-percent 5 --max-mib 16";
 
 pub(super) const FANOUT: &str = "\

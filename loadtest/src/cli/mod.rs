@@ -106,6 +106,9 @@ pub(crate) struct Density {
     /// How long each number of sandboxes is measured.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=300))]
     pub(crate) seconds: u32,
+    /// Let each have a browser as well, a window on its display, which has the camera open where there is one [a bare flag: /usr/bin/chromium].
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "/usr/bin/chromium")]
+    pub(crate) chromium: Option<PathBuf>,
     /// Let all share this machine's network, where namespaces cannot be made.
     #[arg(long)]
     pub(crate) no_namespaces: bool,
@@ -227,6 +230,9 @@ pub(crate) struct Sandbox {
     /// The router's binary.
     #[arg(long)]
     pub(crate) crosspoint: PathBuf,
+    /// The browser.
+    #[arg(long)]
+    pub(crate) chromium: Option<PathBuf>,
     /// What to feed the camera.
     #[arg(long)]
     pub(crate) clip: Option<PathBuf>,

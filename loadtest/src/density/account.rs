@@ -8,6 +8,8 @@ pub(super) struct Account {
     pub(super) crosspoint: Use,
     pub(super) display: Use,
     pub(super) sound: Use,
+    /// All of its processes.
+    pub(super) browser: Option<Use>,
     /// What feeds, reads, draws and watches: percent of a processor.
     pub(super) generator_percent: f64,
     /// The router's first thread and all others, each time that one was given a processor.
@@ -48,7 +50,16 @@ pub(super) struct Viewer {
 impl Account {
     /// What the sandbox takes of a processor, the generator aside, in percent.
     pub(super) fn cpu_percent(&self) -> f64 {
-        [self.crosspoint, self.display, self.sound].iter().map(|part| part.cpu_percent).sum()
+        self.parts().map(|part| part.cpu_percent).sum()
+    }
+
+    /// The memory that it takes, in MiB.
+    pub(super) fn mib(&self) -> f64 {
+        self.parts().map(|part| part.mib).sum()
+    }
+
+    fn parts(&self) -> impl Iterator<Item = Use> {
+        [self.crosspoint, self.display, self.sound].into_iter().chain(self.browser)
     }
 
     /// What is wrong with it, if anything.

@@ -1,12 +1,13 @@
 //! How many sandboxes a machine carries.
 //!
 //! ```text
-//! density ─starts▶ [ Xvfb, PulseAudio, crosspoint │ sandbox: publisher, camera reader, painter, viewer ]   one namespace each
+//! density ─starts▶ [ Xvfb, PulseAudio, crosspoint, Chromium │ sandbox: publisher, camera reader, painter, viewer ]   one namespace each
 //!    ▲                                                  │
 //!    └──────────────────── accounts ◀───────────────────┘
 //! ```
 
 mod account;
+mod browser;
 mod report;
 pub(crate) mod sandbox;
 
@@ -29,7 +30,6 @@ use crate::process::Process;
 use crate::progress::Progress;
 use crate::report::note;
 use crate::scratch;
-use crate::wait::until;
 
 /// Measures, prints the report, and says whether the limits held.
 ///
@@ -42,7 +42,7 @@ pub(crate) async fn run(options: &Density) -> Result<bool> {
 }
 
 async fn measure(options: &Density) -> Result<Report> {
-    let machine = Machine::look("/bin/true".as_ref());
+    let machine = Machine::look(options.chromium.as_deref().unwrap_or_else(|| "/bin/true".as_ref()));
     let folder = scratch::folder(Path::new("/dev/shm"))?;
     let clip = folder.path().join("clip");
     let format = VideoFormat::new(1_280, 720, FRAME_RATE).context("a format")?;
@@ -105,6 +105,9 @@ impl Running {
         }
         words.extend([std::env::current_exe()?.into(), "sandbox".into(), "--crosspoint".into(), options.common.crosspoint.clone().into()]);
         words.extend(["--seconds".into(), options.seconds.to_string().into(), "--start".into(), start.into()]);
+        if let Some(chromium) = &options.chromium {
+            words.extend(["--chromium".into(), chromium.into()]);
+        }
         if let Some(clip) = clip {
             words.extend(["--clip".into(), clip.into()]);
         }
@@ -116,11 +119,13 @@ impl Running {
     }
 
     async fn until_ready(&mut self) -> Result<()> {
-        until("a sandbox is ready", || {
+        let deadline = Instant::now() + START;
+        while !fs::read_to_string(&self.log)?.lines().any(|line| line == sandbox::READY) {
             self.process.check(&self.log)?;
-            Ok(fs::read_to_string(&self.log)?.lines().any(|line| line == sandbox::READY).then_some(()))
-        })
-        .await
+            ensure!(Instant::now() < deadline, "a sandbox is not ready after {} s", START.as_secs());
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
     }
 
     /// What it has to say of itself, or why it has not.
@@ -154,6 +159,8 @@ const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / FRAME_RATE as u64)
 const BITRATE_BPS: u32 = 2_000_000;
 /// Before what counts: decoders, encoders and readers find their pace.
 const WARM_UP_SECONDS: u32 = 1;
+/// A cold browser among those of many sandboxes.
+const START: Duration = Duration::from_secs(90);
 /// How late an account may come: those of many sandboxes on few processors are.
 const SLACK: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);

@@ -32,11 +32,13 @@ struct Mean {
     crosspoint_percent: f64,
     display_percent: f64,
     sound_percent: f64,
-    /// The three together.
+    browser_percent: f64,
+    /// All together.
     cpu_percent: f64,
     generator_percent: f64,
     crosspoint_mib: f64,
-    /// The three together.
+    browser_mib: f64,
+    /// All together.
     mib: f64,
     wake_ups_per_s: f64,
 }
@@ -84,10 +86,12 @@ impl Mean {
             crosspoint_percent: mean(&|account| account.crosspoint.cpu_percent),
             display_percent: mean(&|account| account.display.cpu_percent),
             sound_percent: mean(&|account| account.sound.cpu_percent),
+            browser_percent: mean(&|account| account.browser.unwrap_or_default().cpu_percent),
             cpu_percent: mean(&Account::cpu_percent),
             generator_percent: mean(&|account| account.generator_percent),
             crosspoint_mib: mean(&|account| account.crosspoint.mib),
-            mib: mean(&|account| account.crosspoint.mib + account.display.mib + account.sound.mib),
+            browser_mib: mean(&|account| account.browser.unwrap_or_default().mib),
+            mib: mean(&Account::mib),
             wake_ups_per_s: mean(&|account| account.wake_ups_per_s),
         })
     }
@@ -152,19 +156,36 @@ impl fmt::Display for Report {
             "of 100 sandboxes {} have a camera at work, {} are watched; {} s each; means of a sandbox, processors in percent of one",
             self.cameras_percent, self.viewers_percent, self.seconds
         )?;
-        let heads = ["sandboxes", "router", "X", "sound", "all", "load", "router MiB", "all MiB", "wakes/s", "p99 ms", "busy"];
+        let heads = [
+            "sandboxes",
+            "router",
+            "X",
+            "sound",
+            "browser",
+            "all",
+            "load",
+            "router MiB",
+            "browser MiB",
+            "all MiB",
+            "wakes/s",
+            "p99 ms",
+            "busy",
+        ];
         writeln!(f)?;
-        heads.iter().try_for_each(|head| write!(f, "{head:>11}"))?;
+        heads.iter().try_for_each(|head| write!(f, "{head:>12}"))?;
         writeln!(f)?;
         for step in &self.steps {
-            write!(f, "{:>11}", step.sandboxes)?;
+            write!(f, "{:>12}", step.sandboxes)?;
             if let Some(mean) = step.mean {
-                let shares = [mean.crosspoint_percent, mean.display_percent, mean.sound_percent, mean.cpu_percent, mean.generator_percent];
-                shares.iter().try_for_each(|share| write!(f, "{share:>11.2}"))?;
-                [mean.crosspoint_mib, mean.mib, mean.wake_ups_per_s].iter().try_for_each(|figure| write!(f, "{figure:>11.1}"))?;
-                write!(f, "{:>11}", crate::report::number(step.worst_p99_ms))?;
+                let ours = [mean.crosspoint_percent, mean.display_percent, mean.sound_percent, mean.browser_percent];
+                let shares = ours.into_iter().chain([mean.cpu_percent, mean.generator_percent]);
+                shares.into_iter().try_for_each(|share| write!(f, "{share:>12.2}"))?;
+                [mean.crosspoint_mib, mean.browser_mib, mean.mib, mean.wake_ups_per_s]
+                    .iter()
+                    .try_for_each(|figure| write!(f, "{figure:>12.1}"))?;
+                write!(f, "{:>12}", crate::report::number(step.worst_p99_ms))?;
             }
-            writeln!(f, "{:>10.0}%", step.machine_busy_percent)?;
+            writeln!(f, "{:>11.0}%", step.machine_busy_percent)?;
             if let Some(broken) = &step.broken {
                 writeln!(f, "            breaks: {broken}")?;
             }
@@ -201,6 +222,14 @@ mod tests {
         let mean = step.mean.expect("two accounts");
         assert_eq!((mean.cpu_percent, mean.mib, step.broken), (5.0, 32.0, None));
         assert_eq!(Projection::of(mean), Projection { processors: 64, sandboxes: 1_024, gib: 32.0 });
+    }
+
+    #[test]
+    fn browser_is_part_of_what_a_sandbox_takes() {
+        let browser = Some(Use { cpu_percent: 30.0, mib: 200.0 });
+        let step = Step::new(2, vec![Ok(Account { browser, ..account(3.0) }), Ok(account(3.0))], 10.0);
+        let mean = step.mean.expect("two accounts");
+        assert_eq!((mean.browser_percent, mean.cpu_percent, mean.browser_mib, mean.mib), (15.0, 19.0, 100.0, 132.0));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::account::{Account, Camera, Use, Viewer};
+use super::browser::Browser;
 use super::{FRAME_RATE, PERIOD, WARM_UP_SECONDS};
 use crate::cli::Sandbox;
 use crate::clip::Clip;
@@ -45,7 +46,9 @@ async fn live(options: &Sandbox) -> Result<Account> {
         let video = json!({"video": {"type": "socket", "format": "mpegts", "width": 1280, "height": 720, "frame_rate": FRAME_RATE}});
         endpoint.post("/input/devices/virtual/configure", Some(&video)).await?;
         let (sender, receiver) = endpoint.open("/input/devices/virtual/socket/video").await?;
-        let reader = Reader::start(&crosspoint.camera().context("a camera of our own")?, PERIOD)?;
+        // Who has a browser has the camera open there.
+        let camera = crosspoint.camera().context("a camera of our own")?;
+        let reader = if options.chromium.is_none() { Some(Reader::start(&camera, PERIOD)?) } else { None };
         publisher = Some((clip, sender, receiver, reader));
     }
     let mut audience = None;
@@ -54,6 +57,13 @@ async fn live(options: &Sandbox) -> Result<Account> {
         let place = Place { address: endpoint.address().to_owned(), path: "/stream/socket/screen" };
         audience = Some(Audience::join(&place, 1).await?);
     }
+    let mut browser = match &options.chromium {
+        Some(binary) => {
+            let ours = (display.name(), sound.address());
+            Some(Browser::open(binary, (&options.crosspoint, &crosspoint), ours, options.clip.is_some()).await?)
+        }
+        None => None,
+    };
     say(READY)?;
     while !options.start.exists() {
         crosspoint.check()?;
@@ -71,6 +81,7 @@ async fn live(options: &Sandbox) -> Result<Account> {
         Ok(Look {
             at: Instant::now(),
             cpu_ms: [own, display.process(), sound.process()].map(Process::cpu_ms),
+            browser_ms: browser.as_ref().map(|browser| browser.chromium.cpu_ms()),
             generator_ms: own_cpu_ms(),
             wake_ups: own.wake_ups()?,
             status: endpoint.get("/input/devices/virtual/status").await?,
@@ -83,6 +94,10 @@ async fn live(options: &Sandbox) -> Result<Account> {
     let after = look().await?;
     let mib = |process: &Process| process.share_mib();
     let mib = [mib(crosspoint.process().context("a router of our own")?)?, mib(display.process())?, mib(sound.process())?];
+    let browser_mib = browser.as_ref().map(|browser| browser.chromium.share_mib());
+    if let Some(browser) = &mut browser {
+        browser.check()?;
+    }
     if let Some(sending) = sending {
         sending.await.context("publishing")??;
     }
@@ -90,13 +105,14 @@ async fn live(options: &Sandbox) -> Result<Account> {
         audience.check()?;
     }
     crosspoint.check()?;
-    Ok(after.since(&before, mib, publisher.is_some(), audience.is_some()))
+    Ok(after.since(&before, (mib, browser_mib), publisher.is_some(), audience.is_some()))
 }
 
 /// What can be counted at a moment.
 struct Look {
     at: Instant,
     cpu_ms: [f64; 3],
+    browser_ms: Option<f64>,
     generator_ms: f64,
     wake_ups: u64,
     status: Value,
@@ -105,7 +121,7 @@ struct Look {
 }
 
 impl Look {
-    fn since(&self, before: &Self, mib: [f64; 3], has_camera: bool, is_watched: bool) -> Account {
+    fn since(&self, before: &Self, (mib, browser_mib): ([f64; 3], Option<f64>), has_camera: bool, is_watched: bool) -> Account {
         let seconds = (self.at - before.at).as_secs_f64();
         let percent = |now: f64, then: f64| (now - then) / 10.0 / seconds;
         let part = |nth: usize| Use { cpu_percent: percent(self.cpu_ms[nth], before.cpu_ms[nth]), mib: mib[nth] };
@@ -118,6 +134,11 @@ impl Look {
             crosspoint: part(0),
             display: part(1),
             sound: part(2),
+            browser: self
+                .browser_ms
+                .zip(before.browser_ms)
+                .zip(browser_mib)
+                .map(|((now, then), mib)| Use { cpu_percent: percent(now, then), mib }),
             generator_percent: percent(self.generator_ms, before.generator_ms),
             wake_ups_per_s: (self.wake_ups - before.wake_ups) as f64 / seconds,
             camera: has_camera.then_some(camera),
