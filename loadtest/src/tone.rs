@@ -1,6 +1,6 @@
 //! A number, played as a pulse.
 //!
-//! Each [`PERIOD`] begins with a [`PULSE`] of a tone that swells and fades, at one of [`PITCHES`] pitches: the number's rest. An [`Ear`]
+//! Each [`PERIOD`] begins with a pulse of a tone that swells and fades, at one of [`PITCHES`] pitches: the number's rest. An [`Ear`]
 //! takes what a viewer was sent, decodes it and finds the pulses by a matched filter: where a tone of a pulse's shape and one of the
 //! pitches fits best, a pulse began. Which of the numbers with that rest it is, its time tells: pitches come again after 3.2 s.
 
