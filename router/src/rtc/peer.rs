@@ -39,6 +39,8 @@ pub struct Peer {
     advanced: Instant,
     /// Whether a viewer needs a key frame because of what it was not sent.
     key_wanted: bool,
+    /// Whether str0m has to be told the time before it gives the next packet.
+    is_gated: bool,
     meter: Meter,
     over: Over,
 }
@@ -158,7 +160,18 @@ impl Peer {
         }
         let answer = with_candidates_read(&in_one_stream(&answer));
         let (doors, meter) = (doors.clone(), Meter::default());
-        let mut peer = Self { rtc, side, doors, connected: false, heard: now, advanced: now, key_wanted: false, meter, over: Over::NotYet };
+        let mut peer = Self {
+            rtc,
+            side,
+            doors,
+            connected: false,
+            heard: now,
+            advanced: now,
+            key_wanted: false,
+            is_gated: false,
+            meter,
+            over: Over::NotYet,
+        };
         peer.advance(now);
         Ok(Negotiated { peer, name, answer })
     }
@@ -271,11 +284,16 @@ impl Peer {
         if let Some(report) = self.meter.poll(now) {
             return PeerOutput::Report(report);
         }
-        // After each packet str0m's pacer wants to be told the time: a microsecond later than before.
-        let mut told = false;
+        // After each packet str0m's pacer wants to be told the time: a microsecond later than before. It would say so itself, but asks all
+        // of its layers first.
+        let mut told = std::mem::take(&mut self.is_gated);
+        if told {
+            self.advance((self.advanced + PACKET_LATER).max(now));
+        }
         while self.over == Over::NotYet {
             match self.rtc.poll_output() {
                 Ok(Output::Transmit(transmit)) => {
+                    self.is_gated = self.is_paced();
                     let bytes = transmit.contents.into();
                     return PeerOutput::Transmit(Datagram { protocol: transmit.proto, destination: transmit.destination, bytes });
                 }
@@ -361,6 +379,14 @@ impl Peer {
         }
     }
 
+    /// Whether what it is sent goes past str0m's pacer.
+    fn is_paced(&self) -> bool {
+        match &self.side {
+            Side::Publisher(_) => false,
+            Side::Viewer(viewer) => self.connected && viewer.is_estimated(),
+        }
+    }
+
     /// Whether nothing is urgent by what was sent, nor by what was heard just now: a packet to be sent again.
     fn may_wait(&self, now: Instant) -> bool {
         self.is_quiet(now) && self.heard != now
@@ -392,6 +418,8 @@ impl Peer {
 
 /// How often the timers of a viewer are looked at that is sent next to nothing. Estimating and pacing want to be at it 25 times a second.
 const IDLE_LOOK: Duration = Duration::from_millis(500);
+/// What `str0m`'s pacer takes for the distance of two packets.
+const PACKET_LATER: Duration = Duration::from_micros(1);
 /// How soon the timers of a viewer are looked at again.
 const SOONEST_LOOK: Duration = Duration::from_millis(1);
 /// How long a peer may take to connect, and how long it may be silent: a browser says something at least every few seconds.

@@ -282,6 +282,11 @@ impl Viewer {
         self.waiting.is_empty() && self.shown.is_none_or(is_shown)
     }
 
+    /// Whether we estimate what its way carries.
+    pub(super) fn is_estimated(&self) -> bool {
+        self.estimating
+    }
+
     fn is_little(&self, now: Instant) -> bool {
         self.offered[0].rate_bps(now) < QUIET_BPS
     }
