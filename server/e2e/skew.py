@@ -1,5 +1,6 @@
 """Flashes on the display with beeps from the speaker, and what is found of them in a recorded stream by decoding it."""
 
+import contextlib
 import functools
 import os
 import statistics
@@ -41,11 +42,13 @@ class Beeper:
         assert self._player.stdin
         tone = (0.5 * np.sin(2 * np.pi * 1000 * np.arange(BLOCK) / RATE)).astype(np.float32).tobytes()
         due = time.monotonic()
-        while not self._ended.is_set():
-            self._player.stdin.write(tone if self._blocks > 0 else bytes(len(tone)))
-            self._blocks -= 1
-            due += BLOCK / RATE
-            wait.until_moment(due)
+        # The player goes when its sound server does.
+        with contextlib.suppress(BrokenPipeError):
+            while not self._ended.is_set():
+                self._player.stdin.write(tone if self._blocks > 0 else bytes(len(tone)))
+                self._blocks -= 1
+                due += BLOCK / RATE
+                wait.until_moment(due)
 
     def close(self):
         self._ended.set()

@@ -83,6 +83,30 @@ def test_sound_server_that_comes_late_is_heard_in_a_stream_that_runs(lone, folde
         wait.until(lambda: tracks(listener.received()) == {"audio"}, "the sound alone", 30)
 
 
+def test_players_clock_goes_on_while_the_sound_server_is_away(lone, folder, tmp_path):
+    crosspoint, _, sound, keep = lone
+    wait.until(lambda: "audio_output" in sound.names("sinks"), "the speaker")
+    crosspoint.call("POST", "/stream/start", {"mode": "socket", "id": "sound", "video": False})
+    with contextlib.closing(Viewer(crosspoint, "sound")) as listener:
+
+        def until_more(what: str):
+            before = len(times_s(listener.received()))
+            wait.until(lambda: len(times_s(listener.received())) > before + 50, what, 30)
+
+        with contextlib.closing(Beeper(sound)):
+            until_more("sound")
+            sound.end()
+            until_more("silence in its place")
+        again = sandbox.Sound(folder / tmp_path.name)
+        keep(again)
+        wait.until(lambda: "audio_output" in again.names("sinks"), "the speaker to be made anew", 30)
+        with contextlib.closing(Beeper(again)):
+            until_more("sound again")
+        steps = [later - earlier for earlier, later in itertools.pairwise(times_s(listener.received()))]
+    # A packet is 21 ms; where two clocks meet less than one is missing, and less than half of one is doubled.
+    assert 0.01 < min(steps) and max(steps) < 0.5, f"{min(steps):.3f} to {max(steps):.3f} s"
+
+
 @pytest.mark.parametrize("who", ["sound", "crosspoint"])
 def test_sound_that_a_standstill_held_back_is_left_out(lone, who):
     """Viewers would take it in, and be as late as the standstill was long from then on."""
