@@ -11,8 +11,11 @@ pub(super) struct Queue {
     /// The shortest round trips of the window that runs and of the one before.
     least: [Option<Duration>; 2],
     window: Option<Instant>,
-    last: Option<(Instant, Duration)>,
+    /// The last two round trips, the newer one first.
+    last: [Option<(Instant, Duration)>; 2],
     carried_bps: Option<u64>,
+    /// What was carried when a queue was there last, and when that was.
+    known: Option<(Instant, u64)>,
 }
 
 impl Queue {
@@ -25,19 +28,27 @@ impl Queue {
         self.least[0] = Some(self.least[0].map_or(round_trip, |least| least.min(round_trip)));
         let empty = self.least.into_iter().flatten().min().unwrap_or(round_trip);
         let waits = round_trip - empty;
-        let before = self.last.replace((now, round_trip));
+        // Where less is sent than was carried, feedback comes sooner or later by a picture's distance: what grows then must do so for longer.
+        let is_odd = self.carried_bps.is_some_and(|carried| sent_bps < carried as f64);
+        let growth = |&(at, before): &(Instant, Duration)| round_trip.saturating_sub(before).div_duration_f64(now - at);
+        let grows = self.last.iter().take(if is_odd { 2 } else { 1 }).flatten().map(growth).reduce(f64::min).unwrap_or(0.0);
+        self.last = [Some((now, round_trip)), self.last[0]];
         if waits < SHORT {
             self.carried_bps = None;
-        } else if waits > LONG
-            && let Some((at, before)) = before
-        {
-            let (passed, grown) = (now - at, round_trip.saturating_sub(before));
-            if grown > passed.mul_f64(GROWING) {
-                let carried = (sent_bps * passed.div_duration_f64(passed + grown) * DRAINS) as u64;
-                self.carried_bps = Some(self.carried_bps.map_or(carried, |known| known.min(carried)));
-            }
+            return None;
         }
+        if waits > LONG && grows > GROWING {
+            let carried = (sent_bps / (1.0 + grows) * DRAINS) as u64;
+            self.carried_bps = Some(self.carried_bps.map_or(carried, |known| known.min(carried)));
+        }
+        self.known = self.carried_bps.map(|carried| (now, carried)).or(self.known);
         self.carried_bps
+    }
+
+    /// What the way carries at the least, while much waits on it and for some time after that: an estimate falls while a queue becomes
+    /// shorter, and of the little that is sent then it thinks that little more would fit.
+    pub(super) fn least_bps(&self, now: Instant) -> Option<u64> {
+        self.known.filter(|&(at, _)| now < at + HOLDS).map(|(_, carried)| carried / 2)
     }
 }
 
@@ -49,6 +60,8 @@ const LONG: Duration = Duration::from_millis(100);
 const GROWING: f64 = 0.3;
 /// Of what is carried, so that the queue becomes shorter.
 const DRAINS: f64 = 0.85;
+/// So long it takes the estimate to find back.
+const HOLDS: Duration = Duration::from_secs(5);
 /// A way may have become a longer one: after two of these that is usual.
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -72,6 +85,28 @@ mod tests {
         assert_eq!(after(&mut queue, 500, [250]), third);
         assert_eq!(after(&mut queue, 600, [300, 300, 250, 150]), third, "it stands, and becomes shorter");
         assert_eq!(after(&mut queue, 1_000, [80]), None);
+    }
+
+    #[test]
+    fn feedback_that_comes_late_while_little_is_sent_is_no_narrower_way() {
+        let mut queue = Queue::default();
+        let third = Some((1e6 * DRAINS) as u64);
+        assert_eq!(after(&mut queue, 0, [50, 50, 250]), third);
+        let mut slower = |trip, millis| queue.handle_round_trip(Duration::from_millis(trip), 3e5, epoch() + Duration::from_millis(millis));
+        assert_eq!(slower(250, 300), third);
+        assert_eq!(slower(300, 400), third, "a picture's distance");
+        assert!(slower(350, 500) < third, "twice");
+    }
+
+    #[test]
+    fn some_of_what_was_carried_fits_for_a_while_when_the_queue_is_gone() {
+        let mut queue = Queue::default();
+        let at = |millis| epoch() + Duration::from_millis(millis);
+        assert_eq!(queue.least_bps(at(0)), None);
+        assert!(after(&mut queue, 0, [50, 50, 250]).is_some());
+        assert_eq!(after(&mut queue, 300, [50]), None);
+        assert_eq!(queue.least_bps(at(5_000)), Some((1e6 * DRAINS / 2.0) as u64));
+        assert_eq!(queue.least_bps(at(5_300)), None);
     }
 
     #[test]

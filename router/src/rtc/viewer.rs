@@ -182,7 +182,12 @@ impl Viewer {
         let carried = stats.rtt.and_then(|round_trip| self.queue.handle_round_trip(round_trip, sent_bps, now));
         match carried {
             Some(carried) if carried < estimate => self.take_estimate(carried, now, Duration::ZERO, QUEUE_KEEPS),
-            Some(_) | None => self.take_estimate(estimate, now, Duration::ZERO, KEEPS),
+            Some(_) | None => {
+                // A way that loses what it cannot carry has no queue to go by.
+                let is_whole = stats.egress_loss_fraction.is_none_or(|lost| lost < FEW_LOST);
+                let least = self.queue.least_bps(now).filter(|_| is_whole).unwrap_or(0);
+                self.take_estimate(estimate.max(least), now, Duration::ZERO, KEEPS)
+            }
         }
     }
 
@@ -411,6 +416,9 @@ const DOUBT: Duration = Duration::from_millis(500);
 const KEEPS: u32 = 3;
 /// The same where a queue grows, and what is not kept does not wait in it.
 const QUEUE_KEEPS: u32 = 2;
+
+/// What a way may lose that carries what it is given.
+const FEW_LOST: f32 = 0.05;
 
 /// What is set aside for sound, with its headers.
 const SOUND_BPS: u64 = 110_000;
