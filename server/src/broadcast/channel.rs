@@ -267,7 +267,7 @@ impl Pump {
     fn start(&self) -> Running {
         let Channel { packing, pictures, hub, packer, .. } = &*self.channel;
         let codec = pictures.as_ref().map(|pictures| pictures.codec());
-        let ear = self.sound_now().map(|sound| sound.hear(packing.sound(codec), packing.sound_together()));
+        let ear = self.sound_now().map(|sound| sound.hear(packing.sound(codec), packing.silence_beats()));
         packer.replace(Some(packing.packer(codec, ear.is_some())));
         hub.borrow_mut().handle_restart();
         if let Some(pictures) = pictures {

@@ -51,15 +51,22 @@ impl Packing {
         }
     }
 
-    /// How many packets of sound that are there at once make one unit, and how many of silence come at once: each unit wakes every viewer.
+    /// How many packets of sound that are there at once make one unit: each unit wakes every viewer.
     pub(super) fn sound_together(self) -> usize {
         match self {
-            // 170 ms; players of RTMP hold more, and platforms seconds.
-            Self::Flv => 8,
-            // 85 ms; who runs by the clock of the sound is that much behind.
-            Self::Ts => 4,
+            Self::Flv | Self::Ts => 10,
             // Each is a packet of its own on the wire.
             Self::Rtp => 1,
+        }
+    }
+
+    /// At every how many beats silence comes.
+    pub(super) fn silence_beats(self) -> u32 {
+        match self {
+            // 213 ms; players of RTMP hold more, and platforms seconds.
+            Self::Flv => 2,
+            // 107 ms; who runs by the clock of the sound is that much behind.
+            Self::Rtp | Self::Ts => 1,
         }
     }
 

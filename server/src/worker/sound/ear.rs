@@ -32,8 +32,8 @@ pub(crate) struct Ear {
     wake: Arc<Wake>,
     /// What the times of packets count from.
     epoch: Instant,
-    /// How many packets of silence it gives at once.
-    together: u64,
+    /// At every how many beats it gives silence.
+    beats: u32,
     silence: Option<Silence>,
     /// When the silence before the next sound ends: sound from before it would be heard twice.
     silent_until: MediaTime,
@@ -46,10 +46,10 @@ const QUEUE: usize = 64;
 const OVERLAP: MediaTime = MediaTime::from_millis(10);
 
 impl Ear {
-    /// Makes an ear that gives packets of silence `together`, and the sound thread's end of it. `wake` is raised when it is gone.
-    pub(super) fn new(epoch: Instant, together: u64, wake: Arc<Wake>) -> (mpsc::Sender<Heard>, Self) {
+    /// Makes an ear that gives silence at every so many `beats`, and the sound thread's end of it. `wake` is raised when it is gone.
+    pub(super) fn new(epoch: Instant, beats: u32, wake: Arc<Wake>) -> (mpsc::Sender<Heard>, Self) {
         let (tell, heard) = mpsc::channel(QUEUE);
-        (tell, Self { heard, wake, epoch, together, silence: None, silent_until: MediaTime::ZERO, ready: VecDeque::new() })
+        (tell, Self { heard, wake, epoch, beats, silence: None, silent_until: MediaTime::ZERO, ready: VecDeque::new() })
     }
 
     /// The next packet. Dropped before it is there, this loses nothing.
@@ -58,7 +58,7 @@ impl Ear {
             if let Some(packet) = self.ready.pop_front() {
                 return packet;
             }
-            let due = self.silence.as_ref().and_then(|silence| silence.due(self.together).to_duration());
+            let due = self.silence.as_ref().and_then(|silence| silence.due(self.beats).to_duration());
             let due = sleep_until(due.map(|due| self.epoch + due));
             tokio::select! {
                 biased;
@@ -154,7 +154,7 @@ mod tests {
     fn given(told: impl IntoIterator<Item = Heard>) -> Vec<i64> {
         let wake = Arc::new(Wake::new().expect("an eventfd"));
         // Time has not begun, so nothing is too old.
-        let (tell, mut ear) = Ear::new(Instant::now() + Duration::from_secs(3_600), 4, wake);
+        let (tell, mut ear) = Ear::new(Instant::now() + Duration::from_secs(3_600), 1, wake);
         told.into_iter().for_each(|heard| tell.try_send(heard).expect("room"));
         std::iter::from_fn(|| ear.next_now()).map(|packet| packet.pts.expect("a time").as_nanos() / 1_000_000).collect()
     }
@@ -179,13 +179,14 @@ mod tests {
     #[test]
     fn silence_comes_by_itself() {
         let wake = Arc::new(Wake::new().expect("an eventfd"));
-        let (tell, mut ear) = Ear::new(Instant::now(), 4, wake);
+        let (tell, mut ear) = Ear::new(Instant::now(), 1, wake);
         tell.try_send(silence(0)).expect("room");
         let listening = Io::Epoll.block_on(async {
-            for n in 0..8 {
+            for n in 0..12 {
                 let packet = ear.next().await;
                 assert_eq!(packet.pts, Some(at(n * 20)));
-                assert!(ear.now() >= at(if n < 4 { 80 } else { 160 }), "packet {n} came before its time");
+                // A beat is 106.7 ms: the first five, and five more.
+                assert!(ear.now() >= at([106, 213, 320][n as usize / 5]), "packet {n} came before its time");
             }
         });
         listening.expect("an epoll instance");

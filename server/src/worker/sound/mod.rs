@@ -106,9 +106,9 @@ impl Sound {
         SoundOutlet::new(queue, Arc::clone(&self.wake), Arc::clone(&self.view))
     }
 
-    /// Listens to what the speaker plays, in this codec. While it is silent, so many packets come at once.
-    pub(crate) fn hear(&self, codec: Codec, together: usize) -> Ear {
-        let (tell, ear) = Ear::new(self.epoch, together as u64, Arc::clone(&self.wake));
+    /// Listens to what the speaker plays, in this codec. While it is silent, packets come at every so many beats.
+    pub(crate) fn hear(&self, codec: Codec, beats: u32) -> Ear {
+        let (tell, ear) = Ear::new(self.epoch, beats, Arc::clone(&self.wake));
         self.order(Order::Hear(codec, tell));
         ear
     }

@@ -28,13 +28,12 @@ impl Silence {
         self.from + self.lengths(self.passed)
     }
 
-    /// When there is something to be sent: so many packets at once, or the one of those that are not sent.
-    pub(super) fn due(&self, together: u64) -> MediaTime {
-        let passed = match self.spacing {
-            1 => (self.passed / together + 1) * together,
-            spacing => self.passed.next_multiple_of(spacing.into()) + 1,
-        };
-        self.from + self.lengths(passed)
+    /// When there is something to be sent: at the next [`BEAT`], of so many, after a packet that is sent has passed.
+    pub(super) fn due(&self, beats: u32) -> MediaTime {
+        let passed = self.passed.next_multiple_of(self.spacing.into()) + 1;
+        let beat = BEAT.as_nanos() * i64::from(beats);
+        let over = (self.from + self.lengths(passed)).as_nanos();
+        MediaTime::from_nanos((over + beat - 1).div_euclid(beat) * beat)
     }
 
     /// How many packets will have passed by then that have not yet.
@@ -65,6 +64,9 @@ impl Silence {
     }
 }
 
+/// Silence comes at multiples of it, whoever listens and in whatever codec: each time wakes a thread and every viewer. Five packets of AAC,
+/// less than its players hold.
+const BEAT: MediaTime = MediaTime::from_nanos(5 * 1_024 * 1_000_000_000 / 48_000);
 /// Silence that is older is not sent any more.
 const STALE: MediaTime = MediaTime::from_millis(500);
 
@@ -87,39 +89,50 @@ mod tests {
         times
     }
 
+    /// The moments at which something is due until then, in nanoseconds.
+    fn beats(silence: &mut Silence, beats: u32, until_ms: i64) -> Vec<i64> {
+        let mut moments = Vec::new();
+        while silence.due(beats) < MediaTime::from_millis(until_ms) {
+            let now = silence.due(beats);
+            moments.push(now.as_nanos());
+            let mut count = 0;
+            silence.give(now, now, |_| count += 1);
+            assert!(count > 0, "it woke for nothing at {now:?}");
+        }
+        moments
+    }
+
     #[test]
-    fn several_packets_are_due_at_a_time() {
+    fn all_silence_comes_at_the_same_moments() {
+        let beat = BEAT.as_nanos();
+        let every = beats(&mut silence(20, 1), 1, 5_000);
+        assert!(every.iter().all(|moment| moment % beat == 0) && every.windows(2).all(|pair| pair[1] - pair[0] == beat));
+        let mut late = silence(20, 1);
+        late.skip(MediaTime::from_millis(2_345));
+        assert!(beats(&mut late, 1, 5_000).iter().all(|moment| every.contains(moment)), "who comes later");
+        assert_eq!(beats(&mut silence(24, 1), 1, 5_000), every, "another codec");
+        let seldom = beats(&mut silence(20, 1), 2, 5_000);
+        assert!(
+            seldom.iter().all(|moment| every.contains(moment)) && (every.len() / 2).abs_diff(seldom.len()) <= 1,
+            "twice as much at once"
+        );
+        let spaced = beats(&mut silence(20, 20), 1, 5_000);
+        assert!(spaced.iter().all(|moment| every.contains(moment)) && spaced.len() == 10, "one packet of twenty: {spaced:?}");
+    }
+
+    #[test]
+    fn who_comes_later_gets_what_has_not_ended_yet() {
         let mut silence = silence(20, 1);
-        for beat in 0..5 {
-            let begin = 1_000 + beat * 80;
-            assert_eq!(silence.due(4), MediaTime::from_millis(begin + 80));
-            assert_eq!(given(&mut silence, begin + 30, begin + 30), [begin]);
-            assert_eq!(silence.due(4), MediaTime::from_millis(begin + 80), "with those before");
-            assert_eq!(given(&mut silence, begin + 80, begin + 80), [begin + 20, begin + 40, begin + 60]);
-        }
+        silence.skip(MediaTime::from_millis(1_110));
+        assert_eq!(silence.next_time(), MediaTime::from_millis(1_100));
     }
 
     #[test]
-    fn who_comes_later_gets_it_with_the_others() {
-        let (mut first, mut second) = (silence(20, 1), silence(20, 1));
-        given(&mut first, 1_080, 1_080);
-        second.skip(MediaTime::from_millis(1_110));
-        assert_eq!(second.next_time(), MediaTime::from_millis(1_100), "what has not ended yet is left");
-        assert_eq!(first.due(4), second.due(4));
-        assert_eq!(first.due(8), first.due(4), "every other time of those who take half as many at once");
-    }
-
-    #[test]
-    fn one_of_many_is_due_as_soon_as_it_has_passed() {
+    fn one_of_many_is_given() {
         let mut silence = silence(20, 20);
-        let mut sent = Vec::new();
-        while silence.due(1) < MediaTime::from_millis(5_000) {
-            let now = silence.due(1).as_nanos() / 1_000_000;
-            let times = given(&mut silence, now, now);
-            assert_eq!(times, [now - 20]);
-            sent.extend(times);
-        }
-        assert_eq!(sent, (0..10).map(|n| 1_000 + 400 * n).collect::<Vec<_>>());
+        assert_eq!(given(&mut silence, 1_500, 1_500), [1_000, 1_400]);
+        assert_eq!(given(&mut silence, 1_810, 1_810), [0; 0], "it has not ended");
+        assert_eq!(given(&mut silence, 1_820, 1_820), [1_800]);
     }
 
     #[test]
