@@ -125,6 +125,31 @@ fn corrected(rate: u32, part: f64) -> (Vec<i16>, f64) {
     (heard, hertz)
 }
 
+/// How far the sine of a frequency stands above all else in the left channel, in decibels.
+fn purity_db(heard: &[i16], hertz: f64) -> f64 {
+    let left: Vec<f64> = heard.iter().step_by(2).skip(60_000).take(48_000).map(|&sample| f64::from(sample)).collect();
+    let turn = |at: usize| (TAU * hertz * at as f64 / 48_000.0).sin_cos();
+    let (sin, cos) = left.iter().enumerate().fold((0.0, 0.0), |(sin, cos), (at, sample)| {
+        let (s, c) = turn(at);
+        (sin + sample * s, cos + sample * c)
+    });
+    let (sin, cos) = (2.0 * sin / left.len() as f64, 2.0 * cos / left.len() as f64);
+    let rest: f64 = left.iter().enumerate().map(|(at, sample)| (sample - sin * turn(at).0 - cos * turn(at).1).powi(2)).sum();
+    10.0 * ((sin * sin + cos * cos) / 2.0 * left.len() as f64 / rest).log10()
+}
+
+#[test]
+fn correction_leaves_a_tone_pure() {
+    let (plain, hertz) = corrected(48_000, 0.0);
+    // What the codec adds, and what 16 bits do.
+    let plain = purity_db(&plain, hertz);
+    for part in [0.0003, -0.004] {
+        let (heard, hertz) = corrected(48_000, part);
+        let purity = purity_db(&heard, hertz);
+        assert!(plain > 50.0 && purity > plain - 0.1, "{part}: {purity:.2} dB after {plain:.2}");
+    }
+}
+
 #[test]
 fn correction_changes_length_and_pitch_by_exactly_that() {
     for rate in [48_000, 44_100, 22_050] {
