@@ -33,7 +33,7 @@ bench: setup ## Runs the benchmarks; a report per group comes to lie in target/c
 
 ARGS ?= peers --setup --pin
 loadtest: setup ## Measures ours beside others, in a quarter of an hour; ARGS="camera-latency --help" chooses what
-	cargo build --release -p crosspoint-server -p crosspoint-loadtest
+	cargo build --release
 	$${CARGO_TARGET_DIR:-target}/release/loadtest $(ARGS)
 
 fmt: ## Formats the code
