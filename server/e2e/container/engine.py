@@ -16,6 +16,9 @@ _HEALTH = ["--no-healthcheck"]
 # What a machine's own limits allow may be less than Podman asks for.
 _LIMITS = ["--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"]
 
+# What compose files are run by where there is no Docker. A machine without systemd keeps nobody to its share.
+COMPOSE = [*_AROUND, ".venv/bin/podman-compose", f"--podman-run-args={' '.join([*_LIMITS, *_HEALTH, '--cgroups=disabled'])}"]
+
 
 class Container:
     """A running container; what it says is in its log, and its exit code is Podman's."""
