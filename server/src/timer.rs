@@ -229,6 +229,29 @@ mod tests {
             .expect("an epoll instance");
     }
 
+    /// How often this thread has gone to sleep.
+    fn sleeps() -> u32 {
+        let status = std::fs::read_to_string("/proc/thread-self/status").expect("procfs");
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).expect("a count");
+        count.trim().parse().expect("a number")
+    }
+
+    #[test]
+    fn thread_wakes_once_for_a_timer() {
+        Io::Epoll
+            .block_on(async {
+                sleep_until(after(1)).await;
+                let before = sleeps();
+                for _ in 0..4 {
+                    sleep_until(after(150)).await;
+                }
+                let woken = sleeps() - before;
+                // Slots of 64 ms make it two to three times as many.
+                assert!((4..8).contains(&woken), "woken {woken} times by 4 timers");
+            })
+            .expect("an epoll instance");
+    }
+
     /// Polls a future once and gives it back.
     async fn poll_once<F: Future + Unpin>(mut future: F) -> F {
         poll_fn(|cx| {
