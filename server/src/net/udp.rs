@@ -2,21 +2,23 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use crosspoint_ffi::udp::{MOST_SEGMENTS, MOST_SEGMENTS_BYTES, send_segments};
 use rustix::net::sockopt;
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 
 /// The socket; addresses come out and go in as peers know them, whatever the socket's own family.
 ///
 /// What goes to one peer in a row goes in one call, as far as the kernel does that (`UDP_SEGMENT`): [`Udp::queue`] gathers it and
 /// [`Udp::flush`] sends it. Sending never waits; what the socket does not take is dropped and counted.
 ///
+/// Nobody waits until it takes more, so that is not watched for: it would wake the thread after each datagram that a receiver has read.
+///
 /// Copies: 0.
 pub(crate) struct Udp {
-    socket: UdpSocket,
+    socket: AsyncFd<UdpSocket>,
     is_v6: bool,
     /// Whether the kernel takes several at once.
     segments: Cell<bool>,
@@ -37,29 +39,30 @@ impl Udp {
     ///
     /// # Errors
     /// When the address cannot be had.
+    #[expect(deprecated, reason = "the call that takes its place is unsafe, for owners whose descriptor may change; a socket's does not")]
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = std::net::UdpSocket::bind(address)?;
+        let socket = UdpSocket::bind(address)?;
         socket.set_nonblocking(true)?;
         // A burst of one picture for each of many viewers; what the kernel does not allow it cuts down.
         let _ = sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES);
         let _ = sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
-        let socket = UdpSocket::from_std(socket)?;
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
         Ok(Self { socket, is_v6: address.is_ipv6(), segments: Cell::new(true), dropped: Cell::new(0), run: RefCell::default() })
     }
 
     /// Where it is bound.
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.socket.get_ref().local_addr()
     }
 
     /// Waits until there may be a datagram.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+        self.socket.readable().await.map(drop)
     }
 
     /// Takes the next datagram, if there is one.
     pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (length, source) = self.socket.try_recv_from(buffer)?;
+        let (length, source) = self.socket.try_io(Interest::READABLE, |socket| socket.recv_from(buffer))?;
         Ok((length, SocketAddr::new(source.ip().to_canonical(), source.port())))
     }
 
@@ -103,7 +106,7 @@ impl Udp {
             }
         }
         for datagram in &datagrams {
-            if let Err(error) = self.socket.try_send_to(datagram, destination) {
+            if let Err(error) = self.socket.get_ref().send_to(datagram, destination) {
                 // An address of an offer that cannot be reached from here is no news.
                 tracing::trace!(%error, "sending a datagram");
                 self.dropped.set(self.dropped.get() + 1);
@@ -114,7 +117,7 @@ impl Udp {
     fn send_at_once(&self, destination: SocketAddr, datagrams: &[Vec<u8>]) -> io::Result<()> {
         let slices: Vec<IoSlice<'_>> = datagrams.iter().map(|datagram| IoSlice::new(datagram)).collect();
         let segment_bytes = u16::try_from(datagrams[0].len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        self.socket.try_io(Interest::WRITABLE, || send_segments(&self.socket, destination, &slices, segment_bytes))
+        send_segments(self.socket.get_ref(), destination, &slices, segment_bytes)
     }
 
     /// The address in the socket's own family.
