@@ -42,7 +42,7 @@ pub use h264::{Payload, packetize};
 pub use ice_tcp::{Deframer, FrameTooLong, MOST_FRAME_BYTES, frame};
 pub use identity::{Doors, Identity};
 pub use meter::Report;
-pub use offer::{BadOffer, Offer};
+pub use offer::{BadOffer, Offer, ice_names};
 pub use peer::{Datagram, Negotiated, Peer, PeerOutput, Role};
 pub use peers::{Full, PeerId, Peers, PeersLimits};
 pub use str0m::net::Protocol;

@@ -11,6 +11,7 @@ pub struct Offer {
     pub(super) sdp: SdpOffer,
     tracks: Vec<Track>,
     has_transport_feedback: bool,
+    ice_names: Vec<String>,
 }
 
 /// A text that is no offer, and why.
@@ -57,12 +58,19 @@ impl Offer {
         }
         let sdp = SdpOffer::from_sdp_string(&lines).map_err(|_| bad("the sdp cannot be understood"))?;
         let has_transport_feedback = lines.lines().any(|line| line.starts_with("a=extmap:") && line.contains(TRANSPORT_FEEDBACK));
-        Ok(Self { sdp, tracks, has_transport_feedback })
+        let ice_names = ice_names(&lines).map(str::to_owned).collect();
+        Ok(Self { sdp, tracks, has_transport_feedback, ice_names })
     }
 
     /// Whether the caller can say when each packet arrived, so that we can estimate what the way to it carries.
     pub(super) fn has_transport_feedback(&self) -> bool {
         self.has_transport_feedback
+    }
+
+    /// The user names of the caller's ICE sessions: one, unless what it offers is not bundled.
+    #[must_use]
+    pub fn ice_names(&self) -> Vec<String> {
+        self.ice_names.clone()
     }
 
     /// Whether the caller offers to send media of this kind.
@@ -105,6 +113,11 @@ impl fmt::Debug for Offer {
         // Addresses and credentials are nobody's business.
         f.debug_struct("Offer").field("tracks", &self.tracks).finish_non_exhaustive()
     }
+}
+
+/// The ICE user names in an offer or a fragment.
+pub fn ice_names(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().take(MOST_LINES).filter_map(|line| line.trim().strip_prefix("a=ice-ufrag:"))
 }
 
 /// The candidates in a trickled fragment (RFC 8840): as many as a peer may have, what is none of them left out.

@@ -44,6 +44,7 @@ impl App {
     /// As [`App::configure`] and [`App::publish_rtc`].
     pub(crate) async fn publish_whip(&self, offer: Offer, reach: Reach<'_>) -> Result<(SessionToken, String), Refusal> {
         let tracks = Tracks { video: offer.sends_video(), audio: offer.sends_audio() };
+        let ice_names = offer.ice_names();
         let answered = self.0.rtc.answer(offer, Role::Publisher, reach)?;
         let before = self.0.inputs.borrow().spec().cloned();
         let (video, audio) = before.map(|spec| (spec.video, spec.audio)).unwrap_or_default();
@@ -59,7 +60,7 @@ impl App {
             start_paused: false,
         };
         self.configure(spec).await?;
-        let (token, orders) = self.0.sessions.open(SessionKind::Camera)?;
+        let (token, orders) = self.0.sessions.open(SessionKind::Camera, ice_names)?;
         let sdp = answered.sdp.clone();
         let (app, own) = (self.clone(), token.clone());
         let conversation = async move {
@@ -77,6 +78,14 @@ impl App {
     /// When there is none.
     pub(crate) fn end_session(&self, kind: &SessionKind, token: &SessionToken) -> Result<(), Refusal> {
         self.0.sessions.tell(kind, token, Order::End)
+    }
+
+    /// The user names of a session's ICE session, as the other end has it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn ice_names(&self, kind: &SessionKind, token: &SessionToken) -> Result<Vec<String>, Refusal> {
+        self.0.sessions.ice_names(kind, token)
     }
 
     /// Hands a session a trickled fragment.

@@ -33,7 +33,14 @@ pub(super) enum Order {
 
 /// The sessions by their names.
 #[derive(Default)]
-pub(super) struct Sessions(RefCell<HashMap<SessionToken, (SessionKind, mpsc::Sender<Order>)>>);
+pub(super) struct Sessions(RefCell<HashMap<SessionToken, Session>>);
+
+struct Session {
+    kind: SessionKind,
+    /// The user names of its ICE session, as the other end has it.
+    ice_names: Vec<String>,
+    orders: mpsc::Sender<Order>,
+}
 
 impl SessionToken {
     fn draw() -> Result<Self, Refusal> {
@@ -66,11 +73,21 @@ impl App {
 
 impl Sessions {
     /// Names a session; gives what it will be told.
-    pub(super) fn open(&self, kind: SessionKind) -> Result<(SessionToken, mpsc::Receiver<Order>), Refusal> {
+    pub(super) fn open(&self, kind: SessionKind, ice_names: Vec<String>) -> Result<(SessionToken, mpsc::Receiver<Order>), Refusal> {
         let token = SessionToken::draw()?;
-        let (sender, orders) = mpsc::channel(ORDERS);
-        self.0.borrow_mut().insert(token.clone(), (kind, sender));
-        Ok((token, orders))
+        let (orders, told) = mpsc::channel(ORDERS);
+        self.0.borrow_mut().insert(token.clone(), Session { kind, ice_names, orders });
+        Ok((token, told))
+    }
+
+    /// The user names of a session's ICE session.
+    ///
+    /// # Errors
+    /// When there is none of that kind and name.
+    pub(super) fn ice_names(&self, kind: &SessionKind, token: &SessionToken) -> Result<Vec<String>, Refusal> {
+        let sessions = self.0.borrow();
+        let session = sessions.get(token).filter(|session| session.kind == *kind).ok_or_else(missing)?;
+        Ok(session.ice_names.clone())
     }
 
     /// The session is over.
@@ -84,10 +101,13 @@ impl Sessions {
     /// When there is none of that kind and name.
     pub(super) fn tell(&self, kind: &SessionKind, token: &SessionToken, order: Order) -> Result<(), Refusal> {
         let sessions = self.0.borrow();
-        let found = sessions.get(token).filter(|(of, _)| of == kind);
-        let (_, sender) = found.ok_or_else(|| Refusal::new(RefusalKind::Missing, "there is no such session"))?;
-        sender.try_send(order).map_err(|_| Refusal::new(RefusalKind::Unavailable, "the session is busy: try again"))
+        let session = sessions.get(token).filter(|session| session.kind == *kind).ok_or_else(missing)?;
+        session.orders.try_send(order).map_err(|_| Refusal::new(RefusalKind::Unavailable, "the session is busy: try again"))
     }
+}
+
+fn missing() -> Refusal {
+    Refusal::new(RefusalKind::Missing, "there is no such session")
 }
 
 /// What a session may leave unheard; more is answered with 503.

@@ -45,8 +45,9 @@ impl App {
             return Err(Refusal::new(RefusalKind::Missing, format!("no stream with the id {id} runs")));
         }
         self.check_room()?;
+        let ice_names = offer.ice_names();
         let answered = self.0.rtc.answer(offer, Role::Viewer, reach)?;
-        let (token, orders) = self.0.sessions.open(SessionKind::Stream(id.clone()))?;
+        let (token, orders) = self.0.sessions.open(SessionKind::Stream(id.clone()), ice_names)?;
         let sdp = answered.sdp.clone();
         let (app, id, own) = (self.clone(), id.clone(), token.clone());
         let span = tracing::info_span!("viewer", stream = %id);

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crosspoint_router::control::StreamId;
-use crosspoint_router::rtc::Offer;
+use crosspoint_router::rtc::{Offer, ice_names};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -56,13 +56,15 @@ pub(super) async fn session(
         app.end_session(kind, token)?;
         return Ok(Response::new(Answer::default()));
     }
+    let known = app.ice_names(kind, token)?;
     expect_type(request.headers(), TRICKLE)?;
     let is_stale = |asked: &HeaderValue| asked != "*" && asked.as_bytes() != etag(token).as_bytes();
     if request.headers().get(header::IF_MATCH).is_some_and(is_stale) {
         return Err(Failure::new(StatusCode::PRECONDITION_FAILED, "this is not the session's ice session: its etag is another"));
     }
     let fragment = text(request).await?;
-    if fragment.contains("a=ice-ufrag:") && !fragment.contains("a=candidate:") && !fragment.contains("a=end-of-candidates") {
+    // Another user name begins another ICE session (RFC 9725, 4.3.3).
+    if ice_names(&fragment).any(|name| !known.iter().any(|known| known == name)) {
         return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "an ice restart is not supported: end the session and begin another"));
     }
     app.add_candidates(kind, token, fragment)?;

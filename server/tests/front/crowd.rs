@@ -8,6 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use super::client::{Frame, WebSocket, ask, connect, frame, get, post, read_answer};
+use super::sessions::offer;
 use super::{BOTH, FEED, Server, VIDEO};
 
 /// How long a stream takes to be hung up on, by the client's patience; nothing but that is said.
@@ -170,34 +171,19 @@ fn limits_are_kept_and_told() {
     assert_eq!(publisher.read(), Frame::Close(1008));
 }
 
-/// What a peer that wants to watch offers, as short as it can be.
-fn offer() -> String {
-    let lines = [
-        "v=0",
-        "o=- 1 2 IN IP4 127.0.0.1",
-        "s=-",
-        "t=0 0",
-        "a=group:BUNDLE 0",
-        "m=audio 9 UDP/TLS/RTP/SAVPF 111",
-        "c=IN IP4 0.0.0.0",
-        "a=ice-ufrag:abcd",
-        "a=ice-pwd:abcdefghijklmnopqrstuvwx",
-        &format!("a=fingerprint:sha-256 {}", ["11"; 32].join(":")),
-        "a=setup:actpass",
-        "a=mid:0",
-        "a=recvonly",
-        "a=rtcp-mux",
-        "a=rtpmap:111 opus/48000/2",
-        "",
-    ];
-    json!({"sdp": lines.join("\r\n")}).to_string()
-}
-
 #[test]
 fn peers_that_only_offer_are_let_in_up_to_a_limit() {
     let server = Server::start(Io::Epoll, &["--max-connecting=2", "--max-connecting-per-host=1", "--max-peers=3", "--trust-forwarded"]);
     post(server.address, "/stream/start", r#"{"mode":"webrtc","id":"live"}"#);
-    let offered = |from: &str| ask(server.address, "POST", "/stream/webrtc/offer", &[&format!("X-Forwarded-For: {from}")], &offer());
+    let offered = |from: &str| {
+        ask(
+            server.address,
+            "POST",
+            "/stream/webrtc/offer",
+            &[&format!("X-Forwarded-For: {from}")],
+            &json!({"sdp": offer("recvonly")}).to_string(),
+        )
+    };
     for (from, refused) in
         [("10.0.0.1", None), ("10.0.0.1", Some("--max-connecting-per-host")), ("10.0.0.2", None), ("10.0.0.3", Some("--max-connecting)"))]
     {

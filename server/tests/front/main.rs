@@ -7,6 +7,7 @@ mod ends;
 mod frames;
 mod pages;
 mod rtmp;
+mod sessions;
 mod sockets;
 mod start;
 
