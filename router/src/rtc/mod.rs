@@ -27,6 +27,7 @@ mod loss;
 mod meter;
 mod offer;
 mod offered;
+mod path;
 mod peer;
 mod peers;
 mod placement;

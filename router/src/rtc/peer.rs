@@ -10,6 +10,7 @@ use str0m::{Event, Input, Output, Rtc, RtcConfig};
 use super::answer::{in_one_stream, is_empty, with_candidates_read};
 use super::meter::Meter;
 use super::offer::parse_candidates;
+use super::path::Path;
 use super::publisher::Publisher;
 use super::viewer::Viewer;
 use super::{BadOffer, Clock, Doors, Identity, Offer, Report};
@@ -32,6 +33,7 @@ pub struct Peer {
     rtc: Rtc,
     side: Side,
     doors: Doors,
+    path: Path,
     connected: bool,
     /// When it was heard from last; when it was made, before it connected.
     heard: Instant,
@@ -164,6 +166,7 @@ impl Peer {
             rtc,
             side,
             doors,
+            path: Path::default(),
             connected: false,
             heard: now,
             advanced: now,
@@ -205,17 +208,20 @@ impl Peer {
     /// where the peer is.
     #[must_use]
     pub fn accepts(&self, protocol: Protocol, source: SocketAddr, datagram: &[u8], now: Instant) -> bool {
-        self.receive(protocol, source, datagram).is_some_and(|receive| self.rtc.accepts(&Input::Receive(now, receive)))
+        receive(&self.doors, protocol, source, datagram).is_some_and(|receive| self.rtc.accepts(&Input::Receive(now, receive)))
     }
 
     /// Takes a datagram that is its own.
     pub fn handle_datagram(&mut self, protocol: Protocol, source: SocketAddr, datagram: &[u8], now: Instant) {
         // What cannot be parsed is none of the peer's.
-        let Some(receive) = self.receive(protocol, source, datagram) else { return };
+        let Some(received) = receive(&self.doors, protocol, source, datagram) else { return };
         if self.connected {
             self.heard = now;
+            let (rtc, doors) = (&self.rtc, &self.doors);
+            let is_own = || receive(doors, protocol, source, datagram).is_some_and(|own| rtc.accepts(&Input::Receive(now, own)));
+            self.path.handle_datagram((protocol, source), datagram, is_own, now);
         }
-        if self.rtc.handle_input(Input::Receive(now, receive)).is_err() {
+        if self.rtc.handle_input(Input::Receive(now, received)).is_err() {
             self.end();
         }
     }
@@ -294,8 +300,9 @@ impl Peer {
             match self.rtc.poll_output() {
                 Ok(Output::Transmit(transmit)) => {
                     self.is_gated = self.is_paced();
-                    let bytes = transmit.contents.into();
-                    return PeerOutput::Transmit(Datagram { protocol: transmit.proto, destination: transmit.destination, bytes });
+                    let bytes: Vec<u8> = transmit.contents.into();
+                    let (protocol, destination) = self.path.of((transmit.proto, transmit.destination), &bytes);
+                    return PeerOutput::Transmit(Datagram { protocol, destination, bytes });
                 }
                 Ok(Output::Event(event)) => {
                     if let Some(output) = self.handle_event(event, now) {
@@ -392,15 +399,6 @@ impl Peer {
         self.is_quiet(now) && self.heard != now
     }
 
-    /// A datagram as `str0m` takes it. One socket answers at all of our addresses: which of them it came to is not looked at, any one that
-    /// was offered stands for all.
-    fn receive<'a>(&self, protocol: Protocol, source: SocketAddr, datagram: &'a [u8]) -> Option<Receive<'a>> {
-        let doors = if protocol == Protocol::Udp { &self.doors.udp } else { &self.doors.tcp };
-        let same_family = doors.iter().find(|door| door.is_ipv4() == source.is_ipv4());
-        let destination = *same_family.or_else(|| doors.first())?;
-        Receive::new(protocol, source, destination, datagram).ok()
-    }
-
     fn advance(&mut self, now: Instant) {
         self.advanced = now;
         if self.rtc.handle_input(Input::Timeout(now)).is_err() {
@@ -414,6 +412,15 @@ impl Peer {
             self.rtc.disconnect();
         }
     }
+}
+
+/// A datagram as `str0m` takes it. One socket answers at all of our addresses: which of them it came to is not looked at, any one that
+/// was offered stands for all.
+fn receive<'a>(doors: &Doors, protocol: Protocol, source: SocketAddr, datagram: &'a [u8]) -> Option<Receive<'a>> {
+    let places = if protocol == Protocol::Udp { &doors.udp } else { &doors.tcp };
+    let same_family = places.iter().find(|door| door.is_ipv4() == source.is_ipv4());
+    let destination = *same_family.or_else(|| places.first())?;
+    Receive::new(protocol, source, destination, datagram).ok()
 }
 
 /// How often the timers of a viewer are looked at that is sent next to nothing. Estimating and pacing want to be at it 25 times a second.

@@ -108,6 +108,19 @@ fn address_that_changes_is_followed() {
 }
 
 #[test]
+fn viewer_whose_address_changes_is_followed() {
+    let mut world = World::new(&[Audio, Video], Role::Viewer, Link::GOOD);
+    world.connect();
+    show_for(&mut world, 90, 0);
+    world.client_got.clear();
+    let moved = world.now;
+    world.seen_at = SocketAddr::from(([10, 0, 0, 99], 7777));
+    show_for(&mut world, 900, 0);
+    let first = world.client_got.iter().map(|data| data.network_time).find(|at| *at > moved + ms(100)).unwrap();
+    assert!(first - moved < ms(3_000), "{:?} later", first - moved);
+}
+
+#[test]
 fn key_frames_are_asked_for_at_a_bounded_rate() {
     let mut world = World::new(&[Video], Role::Publisher, Link::GOOD);
     world.connect();
