@@ -118,7 +118,7 @@ fn way_that_narrowed_is_used_meanwhile_the_estimate_recovers() {
     }
     // One by one it is luck: a key frame more or less. By the estimate alone it is 0.71 and 0.51.
     let (pictures, carried) = (seen as f64 / f64::from(ways * 180), carried / f64::from(ways));
-    assert!(pictures > 0.745 && carried > 0.545, "{pictures:.3} of the pictures, {carried:.3} of what the ways carry");
+    assert!(pictures > 0.77 && carried > 0.555, "{pictures:.3} of the pictures, {carried:.3} of what the ways carry");
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub(super) struct Viewer {
     sent: Offered,
     /// When the way was last probed; nothing while nothing is sent.
     probed: Option<Instant>,
+    /// The estimate, and since when it is that.
+    stuck: Option<(u64, Instant)>,
 }
 
 #[derive(Debug)]
@@ -96,6 +98,7 @@ impl Viewer {
             queue: Queue::default(),
             sent: Offered::over(JUST_NOW),
             probed: None,
+            stuck: None,
         }
     }
 
@@ -185,10 +188,22 @@ impl Viewer {
             Some(_) | None => {
                 // A way that loses what it cannot carry has no queue to go by.
                 let is_whole = stats.egress_loss_fraction.is_none_or(|lost| lost < FEW_LOST);
+                if is_whole && self.is_stuck(estimate, now) {
+                    rtc.bwe().reset(Bitrate::bps(estimate));
+                }
                 let least = self.queue.least_bps(now).filter(|_| is_whole).unwrap_or(0);
                 self.take_estimate(estimate.max(least), now, Duration::ZERO, KEEPS)
             }
         }
+    }
+
+    /// Whether an estimate stands still for which not all pictures are sent. `str0m` does not probe after a loss before the estimate has changed,
+    /// and it may never: of the sound alone there is none that is higher. Begun anew, it probes.
+    fn is_stuck(&mut self, estimate: u64, now: Instant) -> bool {
+        let since = self.stuck.filter(|&(stuck, _)| stuck == estimate).map_or(now, |(_, since)| since);
+        let is_stuck = self.allowance.is_skipping() && now >= since + STUCK;
+        self.stuck = Some((estimate, if is_stuck { now } else { since }));
+        is_stuck
     }
 
     /// Takes what was lost of a track; says what there is for pictures, if that is news. It is all there is to know of a viewer that neither
@@ -245,21 +260,25 @@ impl Viewer {
                 track.send(rtc, unit.payloads.iter().map(|payload| (packet(payload), captured(clock, at))));
             }
             Media::Video => {
-                let Some(track) = &mut self.video else { return false };
+                if self.video.is_none() {
+                    return false;
+                }
                 let bytes = unit.payloads.iter().map(|payload| payload.len()).sum();
                 self.offered.iter_mut().for_each(|offered| offered.add(bytes, now));
+                // Of one that gets no pictures for now, too: more is wanted.
+                if !self.is_little(now) {
+                    self.probe(rtc, now);
+                }
                 if !self.allowance.admit(unit.key, bytes, now) {
                     return true;
                 }
+                let Some(track) = &mut self.video else { return false };
                 self.sent.add(bytes, now);
                 let (rtp_time, last) = (track.time(unit), unit.payloads.len().saturating_sub(1));
                 let packet =
                     |(nth, payload)| Waiting { payload: Payload::clone(payload), rtp_time, at, first: nth == 0, marker: nth == last };
                 self.waiting.extend(unit.payloads.iter().enumerate().map(packet));
                 self.shown = Some(now);
-                if !self.is_little(now) {
-                    self.probe(rtc, now);
-                }
                 self.release(rtc, now);
             }
         }
@@ -435,7 +454,10 @@ const QUIET_BPS: f64 = 64_000.0;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How often a way is probed that carries less than there is.
-const PROBE_EVERY: Duration = Duration::from_secs(2);
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long an estimate may stand still: probes come more often.
+const STUCK: Duration = Duration::from_secs(3);
 
 /// The clock of pictures (RFC 6184 and 7741).
 const VIDEO_RATE: u32 = 90_000;
