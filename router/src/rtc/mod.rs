@@ -56,3 +56,5 @@ mod congestion_tests;
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod weather_tests;

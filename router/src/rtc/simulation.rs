@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
-use str0m::bwe::Bitrate;
+use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, MediaTime as RtpTime, Mid};
 use str0m::net::{DatagramRecv, Protocol, Receive};
 use str0m::rtp::Extension;
-use str0m::{Candidate, Event, Input, Output, Rtc};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use super::{Clock, Doors, Identity, Offer, Peer, PeerId, PeerOutput, Peers, PeersLimits, Role};
 use crate::broadcast::Bitrates;
@@ -41,7 +41,7 @@ pub(super) struct Link {
     pub(super) lost: u64,
     /// Of 1000.
     pub(super) doubled: u64,
-    /// To the client, with room for [`QUEUE`]; nothing is as wide as can be.
+    /// The way that the media go, with room for [`QUEUE`]; nothing is as wide as can be.
     pub(super) bits_per_second: Option<u64>,
 }
 
@@ -65,6 +65,7 @@ pub(super) struct World {
     pub(super) peers: Peers,
     pub(super) id: PeerId,
     pub(super) client: Rtc,
+    role: Role,
     pub(super) link: Link,
     /// Where the client's datagrams seem to come from: a NAT's address.
     pub(super) seen_at: SocketAddr,
@@ -86,6 +87,10 @@ pub(super) struct World {
     pub(super) able: Vec<(Duration, u32)>,
     pub(super) client_got: Vec<MediaData>,
     pub(super) client_asked: u32,
+    /// What a client that estimates that can send, in bits a second.
+    pub(super) client_able: Option<u64>,
+    /// Every datagram that reached us, while there is one.
+    pub(super) tape: Option<Vec<Vec<u8>>>,
     pub(super) answer: String,
 }
 
@@ -95,7 +100,17 @@ pub(super) fn offer(
     role: Role,
     now: Instant,
 ) -> (Rtc, SdpOffer, str0m::change::SdpPendingOffer, HashMap<MediaKind, Mid>) {
-    let mut client = Rtc::builder().set_extension(13, Extension::AbsoluteCaptureTime).build(now);
+    offer_of(Rtc::builder(), kinds, role, now)
+}
+
+/// The same of a client of that kind.
+fn offer_of(
+    client: RtcConfig,
+    kinds: &[MediaKind],
+    role: Role,
+    now: Instant,
+) -> (Rtc, SdpOffer, str0m::change::SdpPendingOffer, HashMap<MediaKind, Mid>) {
+    let mut client = client.set_extension(13, Extension::AbsoluteCaptureTime).build(now);
     client.add_local_candidate(Candidate::host(CLIENT, "udp").expect("an address"));
     let direction = if role == Role::Publisher { Direction::SendOnly } else { Direction::RecvOnly };
     let mut api = client.sdp_api();
@@ -115,15 +130,27 @@ impl World {
 
     /// A world in which we get another offer than the client made.
     pub(super) fn offered(kinds: &[MediaKind], role: Role, link: Link, edit: impl Fn(String) -> String) -> Self {
+        Self::begin(Rtc::builder(), kinds, role, link, edit)
+    }
+
+    /// One of a publisher that sends as much as it is told gets through.
+    pub(super) fn adapting(kinds: &[MediaKind], link: Link) -> Self {
+        let client = Rtc::builder().enable_bwe(Some(Bitrate::bps(u64::from(BITRATE_BPS))));
+        let mut world = Self::begin(client, kinds, Role::Publisher, link, |offer| offer);
+        world.client.bwe().set_bitrate(Bitrate::ZERO, Bitrate::bps(u64::from(BITRATE_BPS)));
+        world
+    }
+
+    fn begin(client: RtcConfig, kinds: &[MediaKind], role: Role, link: Link, edit: impl Fn(String) -> String) -> Self {
         let now = epoch();
-        let (mut client, offer, pending, mids) = offer(kinds, role, now);
+        let (mut client, offer, pending, mids) = offer_of(client, kinds, role, now);
         let identity = Identity::generate().expect("entropy");
         let offer = Offer::parse(&edit(offer.to_sdp_string())).expect("an offer");
         let negotiated = match role {
             Role::Publisher => Peer::publisher(offer, &identity, &doors(), now),
             Role::Viewer => Peer::viewer(offer, BITRATES, clock(), &identity, &doors(), now),
         };
-        let mut peers = Peers::new(PeersLimits::default());
+        let mut peers = Peers::new(PeersLimits { peers: 2_000, connecting: 1_000 });
         let (id, answer) = peers.insert(negotiated.expect("can be answered")).expect("room");
         let parsed = SdpAnswer::from_sdp_string(&answer).expect("an answer");
         client.sdp_api().accept_answer(pending, parsed).expect("an answer to the offer");
@@ -133,6 +160,7 @@ impl World {
             peers,
             id,
             client,
+            role,
             link,
             seen_at: CLIENT,
             mids,
@@ -147,6 +175,8 @@ impl World {
             able: Vec::new(),
             client_got: Vec::new(),
             client_asked: 0,
+            client_able: None,
+            tape: None,
             answer,
         }
     }
@@ -204,6 +234,8 @@ impl World {
         let params = writer.payload_params().find(|params| params.spec().codec == wanted).expect("negotiated");
         let (payload_type, rate) = (params.pt(), params.spec().clock_rate);
         let mut bytes = vec![0x55; size];
+        // When it was captured, for whoever wants to know.
+        bytes[1..9].copy_from_slice(&(since.as_nanos() as u64).to_le_bytes());
         // RFC 6386, 9.1: the lowest bit of a frame tells whether it refers to another.
         bytes[0] = u8::from(!key);
         let first = self.first_ticks.get(&kind).copied().unwrap_or_default();
@@ -229,6 +261,12 @@ impl World {
         writer.request_keyframe(None, KeyframeRequestKind::Pli).expect("negotiated");
         self.client.handle_input(Input::Timeout(self.now)).expect("a client that works");
         self.drain();
+    }
+
+    /// When what a client published was captured, after the start; nothing for what only stands for something.
+    pub(super) fn captured(packet: &crosspoint_ffi::Packet) -> Option<Duration> {
+        let stamp = packet.data.get(1..9)?;
+        Some(Duration::from_nanos(u64::from_le_bytes(stamp.try_into().expect("eight bytes"))))
     }
 
     pub(super) fn packets(&self) -> impl Iterator<Item = &crosspoint_ffi::Packet> {
@@ -292,6 +330,7 @@ impl World {
                 }
                 Output::Event(Event::MediaData(data)) => self.client_got.push(data),
                 Output::Event(Event::KeyframeRequest(_)) => self.client_asked += 1,
+                Output::Event(Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. })) => self.client_able = Some(estimate.as_u64()),
                 Output::Event(_) => {}
             }
         }
@@ -300,6 +339,9 @@ impl World {
     fn deliver(&mut self) {
         let Some((_, (to_us, bytes))) = self.flying.pop_first() else { return };
         if to_us {
+            if let Some(tape) = &mut self.tape {
+                tape.push(bytes.clone());
+            }
             self.peers.handle_datagram(Protocol::Udp, self.seen_at, &bytes, self.now);
             return;
         }
@@ -310,7 +352,7 @@ impl World {
 
     fn send(&mut self, to_us: bool, bytes: &[u8]) {
         let mut waits = Duration::ZERO;
-        if let Some(rate) = self.link.bits_per_second.filter(|_| !to_us) {
+        if let Some(rate) = self.link.bits_per_second.filter(|_| to_us == (self.role == Role::Publisher)) {
             let free = self.link_free.max(self.now);
             // With the headers of UDP and IP.
             let done = free + Duration::from_secs_f64((bytes.len() + 28) as f64 * 8.0 / rate as f64);
