@@ -53,6 +53,8 @@ pub use vp8::packetize_vp8;
 #[cfg(test)]
 mod congestion_tests;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
