@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use ffmpeg_sys_next as ff;
 
-use super::codec::decoder;
+use super::codec::{decoder, decoder_called};
 use super::owned::{Owned, check, frame, would_block};
 use super::packet::lend;
 use crate::{Codec, Error, MediaTime, Packet, Parameters, Remedy, Result};
@@ -72,6 +72,8 @@ unsafe impl Send for Samples {}
 /// Send a packet (one frame or several), then receive until nothing comes. Of several frames only the first has the packet's time; the
 /// others' follow from the samples before them.
 ///
+/// An Opus frame of no bytes stands for one that was lost (RFC 6716, 3.1): it becomes what might have been there.
+///
 /// Copies: 0 (packets are lent, samples are the decoder's own).
 pub struct AudioDecoder {
     context: Owned<ff::AVCodecContext>,
@@ -98,7 +100,13 @@ impl AudioDecoder {
         if codec.is_video() {
             return Err(Error::new("opening an audio decoder", Remedy::Report, format!("{codec:?} is video")));
         }
-        Ok(Self { context: decoder(codec, parameters)?.open()?, spare: None, next_pts: None, arrival: None })
+        let unopened = if codec == Codec::Opus && parameters.is_none() {
+            // Without a container it comes over a net, where some gets lost: libopus makes up for a frame of no bytes, FFmpeg's own does not.
+            decoder_called(c"libopus").or_else(|_| decoder(codec, None))?
+        } else {
+            decoder(codec, parameters)?
+        };
+        Ok(Self { context: unopened.open()?, spare: None, next_pts: None, arrival: None })
     }
 
     /// Decodes a packet. Receive until nothing comes before the next.

@@ -60,6 +60,12 @@ fn listed(id: u32) -> *const ff::AVCodec {
     }
 }
 
+/// Makes the context of FFmpeg's decoder called `name`, not yet open.
+pub(super) fn decoder_called(name: &CStr) -> Result<Unopened> {
+    // SAFETY: looks a terminated name up in a static table.
+    Unopened::new(unsafe { ff::avcodec_find_decoder_by_name(name.as_ptr()) }, "finding a decoder")
+}
+
 /// Makes the context of FFmpeg's encoder called `name`, not yet open.
 pub(super) fn encoder(name: &CStr) -> Result<Unopened> {
     // SAFETY: looks a terminated name up in a static table.

@@ -19,6 +19,7 @@
 mod allowance;
 mod answer;
 mod clock;
+mod concealment;
 mod h264;
 mod history;
 mod ice_tcp;

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crosspoint_ffi::{Codec, MediaTime, Packet, Payload};
-use str0m::format::Codec as RtcCodec;
-use str0m::media::{KeyframeRequestKind, MediaAdded, MediaData, MediaKind, Mid, Rid};
+use str0m::format::{Codec as RtcCodec, FormatParams};
+use str0m::media::{Frequency, KeyframeRequestKind, MediaAdded, MediaData, MediaKind, Mid, Rid};
 use str0m::{Rtc, RtcConfig};
 
+use super::concealment::Concealment;
 use super::placement::{Placement, align};
 
 /// The tracks that a publisher sends: one of pictures, one of sound.
@@ -17,6 +18,7 @@ pub(super) struct Publisher {
     video: Option<Track>,
     audio: Option<Track>,
     packets: VecDeque<Packet>,
+    concealment: Concealment,
     /// Whether no picture makes sense before a key frame.
     key_wanted: bool,
     asked: Option<Instant>,
@@ -32,18 +34,24 @@ struct Track {
 
 impl Publisher {
     pub(super) fn new(start: Instant) -> Self {
-        Self { start, video: None, audio: None, packets: VecDeque::new(), key_wanted: false, asked: None }
+        Self {
+            start,
+            video: None,
+            audio: None,
+            packets: VecDeque::new(),
+            concealment: Concealment::default(),
+            key_wanted: false,
+            asked: None,
+        }
     }
 
     /// What we take from publishers.
     pub(super) fn config() -> RtcConfig {
-        Rtc::builder()
-            .clear_codecs()
-            .enable_vp8(true)
-            .enable_h264(true)
-            .enable_vp9(true)
-            .enable_av1(true)
-            .enable_opus(true, false)
+        let mut config = Rtc::builder().clear_codecs().enable_vp8(true).enable_h264(true).enable_vp9(true).enable_av1(true);
+        // Both channels: a browser sends one to who does not say that it takes two (RFC 7587, 7.1).
+        let opus = FormatParams { min_p_time: Some(10), stereo: Some(true), use_inband_fec: Some(true), ..FormatParams::default() };
+        config.codec_config().add_config(OPUS.into(), None, RtcCodec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2), opus);
+        config
             // The sound's own depth absorbs what is late: here it only waits for what was overtaken.
             .set_reordering_size_audio(4)
             .set_reordering_timeout_audio(Some(REORDERING))
@@ -75,8 +83,14 @@ impl Publisher {
             self.key_wanted = lost || self.key_wanted && !key;
         }
         let pts = self.place(data, now);
-        let packet = Packet { codec, data: Payload::copy_from_slice(&data.data), pts, dts: None, key, arrival: now, parameters: None };
-        self.packets.push_back(packet);
+        let packet = |data, pts| Packet { codec, data, pts, dts: None, key, arrival: now, parameters: None };
+        if codec == Codec::Opus {
+            let (first, last) = (**data.seq_range.start(), **data.seq_range.end());
+            let lost = self.concealment.handle(first..=last, data.time.numer(), &data.data);
+            let stands = |(before, bytes): (MediaTime, [u8; 1])| packet(Payload::copy_from_slice(&bytes), pts.map(|pts| pts - before));
+            self.packets.extend(lost.map(stands));
+        }
+        self.packets.push_back(packet(Payload::copy_from_slice(&data.data), pts));
         lost
     }
 
@@ -139,6 +153,8 @@ fn codec(codec: RtcCodec) -> Option<Codec> {
     }
 }
 
+/// What an offer calls it counts, but for who offers nothing that is in use already.
+const OPUS: u8 = 111;
 /// A key frame is many times a difference frame, and takes a round trip and an encode to come: it is not asked for more often.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How often it is measured how the way does.

@@ -6,7 +6,7 @@ pub mod flv;
 pub mod h264;
 pub mod ivf;
 pub mod mp3;
-mod opus;
+pub(crate) mod opus;
 pub mod rtmp;
 pub mod sound;
 pub mod ts;

@@ -3,7 +3,7 @@
 use crosspoint_ffi::MediaTime;
 
 /// How long an Opus packet sounds.
-pub(super) fn duration(packet: &[u8]) -> MediaTime {
+pub(crate) fn duration(packet: &[u8]) -> MediaTime {
     let Some(&toc) = packet.first() else { return MediaTime::ZERO };
     let frame_us = match toc >> 3 {
         config @ 0..12 => [10_000, 20_000, 40_000, 60_000][usize::from(config & 3)],

@@ -289,6 +289,28 @@ fn times_are_those_of_the_sound_in_them() {
 }
 
 #[test]
+fn opus_frame_of_no_bytes_is_made_up_for() {
+    let mut encoder = AudioEncoder::new(Codec::Opus, TARGET, 96_000).expect("an encoder");
+    encoder.encode(&sine(48_000), MediaTime::ZERO, Instant::now()).expect("whole frames");
+    let packets: Vec<_> = std::iter::from_fn(|| encoder.receive()).collect();
+    let whole = play(Codec::Opus, &packets, 1 << 16);
+    let frame = 2 * 960;
+    for lost in [20..21, 20..23] {
+        let mut holed = packets.clone();
+        for packet in &mut holed[lost.clone()] {
+            packet.data = Payload::copy_from_slice(&packet.data[..1]);
+        }
+        let heard = play(Codec::Opus, &holed, 1 << 16);
+        assert_eq!(heard.len(), whole.len(), "what follows is in its place");
+        let loudness = |heard: &[i16]| {
+            let piece = &heard[lost.start * frame..][..frame];
+            piece.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>().sqrt()
+        };
+        assert!(loudness(&heard) > 0.5 * loudness(&whole), "{} of {}", loudness(&heard), loudness(&whole));
+    }
+}
+
+#[test]
 fn skipped_packets_move_what_follows_by_their_length() {
     for codec in [Codec::Aac, Codec::Mp2, Codec::Opus] {
         let mut encoder = AudioEncoder::new(codec, TARGET, 128_000).expect("an encoder");
