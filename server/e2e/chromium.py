@@ -45,6 +45,13 @@ def launch(playwright, crosspoint, folder: pathlib.Path, env: dict[str, str], di
     return context
 
 
+def launch_faking(playwright):
+    """Starts a Chromium that knows nothing of Crosspoint, and has the devices that it makes up itself."""
+    sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
+    faking = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    return playwright.chromium.launch(executable_path=EXECUTABLE, headless=True, args=[*QUIET, *faking, *sandbox])
+
+
 class CameraPage:
     """The check page with camera and microphone open; every frame it gets is logged."""
 

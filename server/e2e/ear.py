@@ -17,10 +17,11 @@ SAMPLE_BYTES = 4
 
 
 class Ear:
-    """Records a source of the sound server from a thread; keeps the last seconds."""
+    """Records a source of the sound server from a thread, all its channels or one; keeps the last seconds."""
 
-    def __init__(self, sound, source="audio_input.monitor"):
+    def __init__(self, sound, source="audio_input.monitor", channel=None):
         words = ["parec", "-d", source, "--rate", str(RATE), "--channels", "1", "--format", "float32le", "--latency-msec", "20"]
+        words += ["--channel-map", channel, "--no-remix"] if channel else []
         self._recorder = subprocess.Popen(words, env={**os.environ, **sound.env}, stdout=subprocess.PIPE)
         # The last samples, and how many there were in all: replaced as one, for whoever reads meanwhile.
         self._state = (np.zeros(0, np.float32), 0)

@@ -9,7 +9,8 @@ from process import Process
 # Root may make a network namespace; others may inside a user namespace, where the kernel lets them.
 _UNSHARE = ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--net", "--user", "--map-root-user"]
 # WebRTC peers offer no loopback address: one that looks like another machine's (RFC 5737), and leads here.
-_UP = "ip link set lo up && ip address add 198.51.100.1/32 dev lo && exec sleep infinity"
+INSIDE = "198.51.100.1"
+_UP = f"ip link set lo up && ip address add {INSIDE}/32 dev lo && exec sleep infinity"
 
 
 def refusal() -> str | None:
@@ -37,6 +38,12 @@ class Namespace:
         """The words in front of a command that make it run inside."""
         user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
         return ["nsenter", "--target", str(self._holder.pid), "--net", *user, "--"]
+
+    def map(self, protocol: str, ports: tuple[int, ...], to: int):
+        """Leads what comes by a wire to any of these ports to one of `INSIDE`, as a container's runtime does. Only root can."""
+        chain = "add table ip mapping; add chain ip mapping inward { type nat hook prerouting priority dstnat; }"
+        rule = f"add rule ip mapping inward {protocol} dport {{ {', '.join(map(str, ports))} }} dnat to {INSIDE}:{to}"
+        subprocess.run([*self.prefix, "nft", f"{chain}; {rule}"], check=True, capture_output=True, text=True)
 
     def end(self):
         self._holder.end()

@@ -6,6 +6,7 @@ import hmac
 import os
 import pathlib
 import re
+import shutil
 import statistics
 import subprocess
 import time
@@ -18,7 +19,7 @@ import pytest
 import rtc_peer
 import wait
 from crosspoint import Crosspoint, Refused
-from ear import WINDOW, Ear, pitch
+from ear import WINDOW, Ear, level, pitch
 from eye import Eye
 from forwarder import Forwarder
 from media import Recipe
@@ -45,9 +46,8 @@ const { codecs } = RTCRtpReceiver.getCapabilities('video');
 pc.addTransceiver('video', { direction: 'recvonly' }).setCodecPreferences(codecs.filter(({ mimeType }) => mimeType !== 'video/H264'));
 """
 
-# A page that sends a picture of changing grey and a tone, in the codec it is told.
-PUBLISH = """
-async ([path, codec, whip]) => {
+# A picture of changing grey, and a tone on the left.
+DRAWN = """
   const canvas = Object.assign(document.createElement('canvas'), { width: 640, height: 360 });
   const paint = canvas.getContext('2d');
   let frame = 0;
@@ -60,11 +60,21 @@ async ([path, codec, whip]) => {
   const tone = sound.createOscillator();
   tone.frequency.value = 660;
   const out = sound.createMediaStreamDestination();
-  tone.connect(out);
+  tone.connect(new StereoPannerNode(sound, { pan: -1 })).connect(out);
   tone.start();
+  const tracks = [canvas.captureStream(30).getVideoTracks()[0], out.stream.getAudioTracks()[0]];
+"""
+
+# The browser's camera and microphone.
+DEVICES = """
+  const devices = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 360 }, audio: true });
+  const tracks = [...devices.getVideoTracks(), ...devices.getAudioTracks()];
+"""
+
+# Publishes the tracks, the picture in the codec it is told.
+SEND = """
   const pc = window.pc = new RTCPeerConnection();
-  pc.addTrack(canvas.captureStream(30).getVideoTracks()[0]);
-  pc.addTrack(out.stream.getAudioTracks()[0]);
+  for (const track of tracks) pc.addTrack(track);
   const { codecs } = RTCRtpSender.getCapabilities('video');
   const wanted = codecs.filter(({ mimeType }) => mimeType === `video/${codec}`);
   if (!wanted.length) return 'no such codec';
@@ -82,8 +92,13 @@ async ([path, codec, whip]) => {
   if (!answer.ok) return `refused with ${answer.status}`;
   await pc.setRemoteDescription({ type: 'answer', sdp: whip ? await answer.text() : (await answer.json()).sdp });
   return null;
-}
 """
+
+
+def publish(page, tracks: str, path: str, codec: str, *, whip=False) -> str | None:
+    """Has a page publish tracks; says why it does not."""
+    return page.evaluate(f"async ([path, codec, whip]) => {{ {tracks} {SEND} }}", [path, codec, whip])
+
 
 @pytest.fixture(scope="module")
 def loop():
@@ -161,15 +176,30 @@ def test_aiortc_is_seen_and_heard(crosspoint, eye, ear, peers, codec):
 
 @any_runtime
 @pytest.mark.parametrize("codec", ["VP8", "VP9", "H264", "AV1"])
-def test_chromium_publishes_in_every_codec(crosspoint, eye, ear, page, codec):
-    crosspoint.configure(WEBRTC, WEBRTC)
-    start, heard = eye.mark(), ear.mark()
-    told = page.evaluate(PUBLISH, [OFFER, codec, False])
-    if told == "no such codec":
-        pytest.skip(f"this Chromium sends no {codec}")
-    assert told is None
-    until_moving(eye, start)
-    ear.until_heard(660, heard)
+def test_chromium_publishes_in_every_codec(crosspoint, eye, sound, page, codec):
+    with contextlib.closing(Ear(sound, channel="front-left")) as left, contextlib.closing(Ear(sound, channel="front-right")) as right:
+        crosspoint.configure(WEBRTC, WEBRTC)
+        start, heard = eye.mark(), left.mark()
+        told = publish(page, DRAWN, OFFER, codec)
+        if told == "no such codec":
+            pytest.skip(f"this Chromium sends no {codec}")
+        assert told is None
+        until_moving(eye, start)
+        left.until_heard(660, heard)
+        assert level(right.last(WINDOW)) < 0.05 * level(left.last(WINDOW)), "the right one is silent"
+
+
+@any_runtime
+def test_fake_device_of_one_chromium_is_the_camera_of_another(playwright, crosspoint, camera, ear):
+    heard = ear.mark()
+    with contextlib.closing(chromium.launch_faking(playwright)) as other, contextlib.closing(open_page(other, crosspoint)) as page:
+        start = camera.mark()
+        assert publish(page, DEVICES, "/whip/camera", "VP8", whip=True) is None
+        # Green, in which something turns.
+        lumas = lambda: {round(frame[3], 1) for frame in camera.frames(start) if frame[3] > chromium.BLACK + 20}
+        wait.until(lambda: len(lumas()) > 5, lambda: f"the fake device's picture (lumas {lumas()})")
+        wait.until(lambda: level(ear.since(heard)) > 0.01, lambda: f"its beeps ({level(ear.since(heard))})")
+    camera.until_black()
 
 
 def test_late_feed_viewer_gets_ivf_from_a_key_frame(crosspoint, peers, eye):
@@ -346,6 +376,29 @@ def test_browser_behind_a_port_mapping_views(browser, folder, env, screen, way):
             view(page, crosspoint, "live-webrtc")
             seen = draw_until(screen, lambda: (now := page.evaluate(SEEN)).get("video", {}).get("frames", 0) > 10 and now, "ten pictures")
             assert seen["protocol"] == ("tcp" if way == "tcp" else "udp")
+
+
+@any_runtime
+@over_a_wire
+@pytest.mark.skipif(shutil.which("nft") is None, reason="maps ports with nft")
+def test_browser_behind_a_kernels_port_mapping_views(browser, folder, env, screen):
+    """A container's runtime maps 444 and the port itself, which browsers need beside one below 1024: of TCP, and then of UDP, too."""
+    with contextlib.ExitStack() as ends:
+        inside = Namespace(folder)
+        ends.callback(inside.end)
+        wire = Wire(inside)
+        ends.callback(wire.end)
+        crosspoint = Crosspoint(folder / f"mapped{inside.pid}", "auto", env, listen=f"{namespace.INSIDE}:0", prefix=inside.prefix)
+        ends.callback(crosspoint.end)
+        crosspoint.listen = f"{wire.THERE}:444"
+        for protocol in ("tcp", "udp"):
+            inside.map(protocol, (444, crosspoint.port), crosspoint.port)
+            with contextlib.closing(open_page(browser, crosspoint)) as page:
+                if protocol == "tcp":
+                    crosspoint.call("POST", "/stream/start", {"mode": "webrtc", "id": "live-webrtc"})
+                view(page, crosspoint, "live-webrtc")
+                seen = draw_until(screen, lambda: (now := page.evaluate(SEEN)).get("video", {}).get("frames", 0) > 10 and now, "ten pictures")
+                assert seen["protocol"] == protocol
 
 
 @over_a_wire
