@@ -120,6 +120,7 @@ async fn measure(options: &Glass) -> Result<Report> {
         ages_ms: ages,
         router_ms,
         buffers_ms: BufferAges::of(&account.buffers),
+        begun_ms: account.begun_ms,
         clock_bound_ms: account.video.clock.bound_ms(),
         clock_round_trips: account.video.clock.round_trips(),
         cpu_percent,

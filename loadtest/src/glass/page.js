@@ -13,6 +13,9 @@ const TO_1970_MS = 2_208_988_800_000;
 const LOOK_AGAIN_MS = 50;
 const TELL_MS = 250;
 let before = {};
+// When ICE had a way, and whether a picture was shown.
+let connected = null;
+let hasBegun = false;
 
 try {
   video.requestVideoFrameCallback(shown);
@@ -26,6 +29,9 @@ try {
   peer.ontrack = ({ track }) => video.srcObject.addTrack(track);
   peer.onconnectionstatechange = () => {
     if (peer.connectionState === 'failed') link.fail('the connection failed');
+  };
+  peer.oniceconnectionstatechange = () => {
+    if (peer.iceConnectionState === 'connected') connected ??= performance.now();
   };
   await peer.setLocalDescription();
   const headers = { 'Content-Type': 'application/sdp' };
@@ -42,6 +48,8 @@ try {
 function shown(_now, { receiveTime, presentationTime, processingDuration, rtpTimestamp }) {
   const at = performance.now();
   video.requestVideoFrameCallback(shown);
+  if (!hasBegun) link.send({ begun: at - connected });
+  hasBegun = true;
   const way = [capturedAt(rtpTimestamp), receiveTime ?? null, processingDuration ?? null, presentationTime];
   readFrame(new VideoFrame(video)).then(
     ([top, bottom]) => link.frame(top, bottom, at, way),

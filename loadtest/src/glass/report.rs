@@ -36,6 +36,8 @@ pub(super) struct Report {
     pub(super) router_ms: Option<Stages>,
     /// What the browser held back.
     pub(super) buffers_ms: BufferAges,
+    /// From when ICE had a way, of a page that had just been opened, to its first picture.
+    pub(super) begun_ms: Option<f64>,
     /// The largest error of a time in the browser.
     pub(super) clock_bound_ms: Option<f64>,
     /// The questions that this rests on.
@@ -119,6 +121,7 @@ impl fmt::Display for Report {
         }
         let Cpu { crosspoint, generator, browser } = &self.cpu_percent;
         writeln!(f, "\nprocessor, % of one: crosspoint {}, painter {generator:.1}, browser {browser:.1}", number(*crosspoint))?;
+        writeln!(f, "first picture: {} ms after ICE had a way", number(self.begun_ms))?;
         let bound = self.clock_bound_ms.map_or_else(|| "unknown".to_owned(), |bound| format!("{bound:.3} ms"));
         writeln!(f, "clock: CLOCK_MONOTONIC; error of the page's times at most {bound} ({} round trips);", self.clock_round_trips)?;
         writeln!(f, "when pictures were captured is told by the wall clock, in whole milliseconds, and may be off by more")?;
@@ -166,6 +169,7 @@ mod tests {
             ages_ms: Ages { drawn_to_shown: Some(summary), due_to_shown: Some(summary), due_to_drawn: Some(summary), ..Ages::default() },
             router_ms: Some(Stages { read: 0.5, convert: 0.25, encode: 4.0 }),
             buffers_ms: BufferAges { ahead: Some(summary), ..BufferAges::default() },
+            begun_ms: Some(80.5),
             clock_bound_ms: Some(0.0625),
             clock_round_trips: 190,
             cpu_percent: Cpu { crosspoint: Some(20.0), generator: 1.0, browser: 60.0 },
@@ -189,6 +193,7 @@ mod tests {
         assert_eq!(row("decoded by a viewer")[4..], ["–"; 6]);
         assert!(table.contains("pulses played 100, heard 99 (99.0 %)"), "{table}");
         assert!(table.starts_with("screen 1280x720, drawn 30 times a second for 20 s, with sound\n"), "{table}");
+        assert!(table.contains("first picture: 80.5 ms after ICE had a way"), "{table}");
         assert!(table.contains("drawn 600, shown 590 (98.3 %), again 3, out of order 0, torn 2, unreadable 1"), "{table}");
         assert!(table.contains("at most 0.062 ms (190 round trips)") && table.contains("drawn 58.0 ms (p99) after"), "{table}");
     }

@@ -45,6 +45,8 @@ pub(crate) struct Account {
     pub(crate) video: Sightings,
     /// What the worker saw.
     pub(crate) worker: Sightings,
+    /// How long a viewer over WebRTC had a way until it showed a picture.
+    pub(crate) begun_ms: Option<f64>,
     /// What a viewer over WebRTC said of its buffers, one look after another.
     pub(crate) buffers: Vec<Buffers>,
 }
@@ -99,6 +101,8 @@ pub(crate) struct Way {
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
 enum Message {
+    /// How long there was a way until a picture was shown.
+    Begun(f64),
     /// What its buffers hold now.
     Buffers(Buffers),
     /// What its clock showed when our question came; the question is the time we asked.
@@ -222,6 +226,7 @@ impl Told {
             Message::Clock { question, now } => {
                 account.sightings(from).clock.add(RoundTrip { asked_ms: question, theirs_ms: now, answered_ms: arrived_ms });
             }
+            Message::Begun(after_ms) => account.begun_ms = Some(after_ms),
             Message::Buffers(buffers) => account.buffers.push(buffers),
             Message::Failed(text) => _ = account.failed.get_or_insert(text),
             Message::Frames(frames) => account.sightings(from).frames.extend(frames),
@@ -248,6 +253,7 @@ mod tests {
                 r#"{"buffers":{"picture_ms":12.5,"sound_ms":40,"ahead_ms":null}}"#,
                 Message::Buffers(Buffers { picture_ms: Some(12.5), sound_ms: Some(40.0), ahead_ms: None }),
             ),
+            (r#"{"begun":80.5}"#, Message::Begun(80.5)),
             (r#"{"failed":"NotAllowedError"}"#, Message::Failed("NotAllowedError".to_owned())),
             (r#"{"frames":[[7,null,1.5]]}"#, Message::Frames(vec![Sighting { top: Some(7), bottom: None, at_ms: 1.5, way: None }])),
             (
