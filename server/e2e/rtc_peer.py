@@ -44,6 +44,8 @@ class Peer:
         self.samples = np.zeros(0)
         self.streams: dict[str, str] = {}
         self.location = None
+        # How often it was asked for a key frame.
+        self.keys_asked = 0
         # Whether it offers to say what it can take.
         self.estimates = True
         self.pc = loop.run(self._make())
@@ -77,6 +79,8 @@ class Peer:
             player = MediaPlayer(str(path), loop=True)
             for track in filter(None, (player.video, player.audio)):
                 sender = self.pc.addTrack(track)
+                if track.kind == "video":
+                    self._count_keys(sender)
                 if codec and track.kind == "video":
                     transceiver = next(one for one in self.pc.getTransceivers() if one.sender is sender)
                     capabilities = [one for one in sender.getCapabilities("video").codecs if one.mimeType in (f"video/{codec}", "video/rtx")]
@@ -84,6 +88,15 @@ class Peer:
             self._player = player
 
         self._loop.run(add())
+
+    def _count_keys(self, sender):
+        ask = sender._send_keyframe
+
+        def asked():
+            self.keys_asked += 1
+            ask()
+
+        sender._send_keyframe = asked
 
     def receive(self, *kinds: str, codec: str | None = None):
         async def add():

@@ -215,6 +215,23 @@ def test_late_feed_viewer_gets_ivf_from_a_key_frame(crosspoint, peers, eye):
         assert socket.recv(timeout=wait.DEADLINE_S)[:12] == b"DKIF\0\0\x20\0VP80"
 
 
+@any_runtime
+@pytest.mark.parametrize("opens", ["camera", "feed"])
+def test_who_opens_the_camera_or_the_feed_has_a_key_frame_asked_for(crosspoint, peers, opens):
+    crosspoint.configure(WEBRTC)
+    peer = peers()
+    peer.publish(media.file(CLIP), "VP8")
+    peer.connect(crosspoint, OFFER)
+    wait.until(lambda: peer.keys_asked > 0, "a key frame to be asked for at once")
+    # What is on its way already is for whoever comes meanwhile, too.
+    before = crosspoint.stats()["frames_in"]
+    wait.until(lambda: crosspoint.stats()["frames_in"] > before + 10, "it to come")
+    asked = peer.keys_asked
+    opened = contextlib.closing(Eye(crosspoint.camera_file)) if opens == "camera" else crosspoint.socket("/input/devices/virtual/feed/socket")
+    with opened:
+        wait.until(lambda: peer.keys_asked > asked, "another to be asked for")
+
+
 def test_second_publisher_takes_over_the_tracks_it_carries(crosspoint, eye, ear, peers):
     crosspoint.configure(WEBRTC, WEBRTC)
     first, second = peers(), peers()
