@@ -1,7 +1,7 @@
 //! Every C library of Crosspoint and all of its `unsafe` code.
 //!
 //! With no feature on, this crate links nothing: it is the vocabulary that the rest of the house speaks ([`MediaTime`], [`Packet`],
-//! [`VideoFormat`], picture views and their [`scale`], the newest-wins [`ring`]) and the memory it speaks about ([`map`]). Each feature adds one C
+//! [`VideoFormat`], picture views and their [`scale`], the newest-wins [`ring`]) and the memory it speaks about ([`map`], and [`trim`] at rest). Each feature adds one C
 //! library behind an interface that cannot be misused: `av` (FFmpeg), `pulse` (PulseAudio), `v4l2` (the kernel's video devices),
 //! `x11` (Xlib and its extensions). They never import each other.
 //!
@@ -24,6 +24,7 @@ pub mod map;
 pub mod pulse;
 pub mod ring;
 pub mod scale;
+pub mod trim;
 pub mod udp;
 #[cfg(feature = "v4l2")]
 pub mod v4l2;

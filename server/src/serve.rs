@@ -131,6 +131,13 @@ pub async fn serve_with(
     tokio::task::spawn_local(rtc.clone().run(ending.shutdown()));
     let ready = Ready { listen, udp: udp_address, rtmp: address(&rtmp), rtmps: address(&rtmps) };
     let app = App::start(&config, rtc.clone(), ending.weak())?;
+    let (resting, mut asked) = (app.clone(), ending.shutdown());
+    tokio::task::spawn_local(async move {
+        tokio::select! {
+            never = resting.rest() => match never {},
+            () = asked.requested() => {}
+        }
+    });
     let (tokens, waiting) = (Rc::new(tokens), Waiting::new(config.limits.max_waiting));
     let door = Rc::new(Door::new(app.clone(), &config, Rc::clone(&tokens), Rc::clone(&waiting), &ready));
     let rooms = Rc::new(Rooms { door, app, tokens, rtc, tls, waiting, first_byte: config.limits.first_byte });

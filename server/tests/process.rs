@@ -94,6 +94,47 @@ fn say(ready: &Path, words: &str) -> (TcpStream, String) {
     (stream, head)
 }
 
+/// Comes as a viewer of what is at `path`.
+fn view(ready: &Path, path: &str) -> TcpStream {
+    let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let (viewer, answer) = say(ready, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    viewer
+}
+
+/// How much of the program's own code a process has resident, in kB.
+fn resident_code(child: &Child) -> u64 {
+    let maps = std::fs::read_to_string(format!("/proc/{}/smaps", child.id())).unwrap();
+    let mut lines = maps.lines();
+    assert!(lines.any(|line| line.contains(" r-xp ") && line.ends_with(CROSSPOINT)), "{maps}");
+    let resident = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
+    resident.trim_end_matches("kB").trim().parse().unwrap()
+}
+
+#[test]
+fn code_is_given_back_when_the_last_viewer_has_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let ready = folder.path().join("ready");
+    let mut command = plain();
+    command.env("CROSSPOINT_LOG", "debug").env("CROSSPOINT_DISPLAY", ":7");
+    let child = start(command, "auto", &ready);
+    let body = r#"{"mode":"socket"}"#;
+    let head = format!("POST /stream/start HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}", body.len());
+    assert!(say(&ready, &format!("{head}\r\n\r\n{body}")).1.starts_with("HTTP/1.1 201"));
+    let viewer = view(&ready, "/stream/socket/default");
+    let most = resident_code(&child);
+    drop(viewer);
+    let deadline = Instant::now() + 2 * PATIENCE;
+    while resident_code(&child) > most / 2 {
+        assert!(Instant::now() < deadline, "{} of {most} kB of code are resident", resident_code(&child));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(say(&ready, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").1.starts_with("HTTP/1.1 200"));
+    let log = end(child, Signal::TERM);
+    let (left, rests) = (log.find(r#""left""#).unwrap(), log.match_indices("at rest").map(|(at, _)| at).collect::<Vec<_>>());
+    assert!(matches!(rests[..], [rest] if rest > left), "once, and after the viewer has gone:\n{log}");
+}
+
 #[test]
 fn log_lines_tell_stream_and_peer_and_no_secret() {
     const SECRETS: [&str; 2] = ["sesame-of-the-key", "sesame-of-the-token"];
@@ -111,11 +152,7 @@ fn log_lines_tell_stream_and_peer_and_no_secret() {
         let head = format!("POST /stream/start HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {bearer}\r\nContent-Length: {length}");
         assert!(say(&ready, &format!("{head}\r\n\r\n{body}")).1.starts_with("HTTP/1.1 201"));
     }
-    let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
-    let path = format!("/stream/socket/live?access_token={}", SECRETS[1]);
-    let (viewer, answer) = say(&ready, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n\r\n"));
-    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
-    drop(viewer);
+    drop(view(&ready, &format!("/stream/socket/live?access_token={}", SECRETS[1])));
 
     let log = end(child, Signal::TERM);
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

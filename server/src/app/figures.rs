@@ -7,7 +7,6 @@ use super::media::MediaFigures;
 use crate::broadcast::BroadcastStats;
 use crate::config::CameraChoice;
 use crate::rtc::RtcStats;
-use crate::rtmp::Push;
 
 /// How a viewer or a publisher is connected to us.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,7 +58,7 @@ impl App {
         let (streams, pushes) = (self.streams(), self.0.pushes.borrow());
         let modes = [StreamMode::Internal, StreamMode::Remote, StreamMode::Socket, StreamMode::Webrtc];
         let viewers = self.0.viewers.borrow();
-        let flowing = pushes.values().filter(|push| push.flows()).count() as u64;
+        let flowing = pushes.values().filter(|(push, _)| push.flows()).count() as u64;
         let seats = [("video", &self.0.video), ("audio", &self.0.audio)];
         // Nobody publishes to us by RTMP.
         let publishers = seats.into_iter().flat_map(|(track, seat)| {
@@ -82,7 +81,7 @@ impl App {
                 .to_vec(),
             streams: modes.map(|mode| (mode.name(), streams.iter().filter(|stream| stream.mode == mode).count() as u64)).to_vec(),
             pushes: [("flowing", flowing), ("waiting", pushes.len() as u64 - flowing)],
-            reconnects: pushes.values().map(Push::reconnects).sum(),
+            reconnects: pushes.values().map(|(push, _)| push.reconnects()).sum(),
         }
     }
 }

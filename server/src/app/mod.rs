@@ -6,6 +6,7 @@ mod files;
 mod media;
 mod publish;
 mod pulls;
+mod rest;
 mod seat;
 mod sessions;
 mod sockets;
@@ -37,6 +38,7 @@ use media::Media;
 #[cfg(test)]
 pub(crate) use media::MediaFigures;
 use pulls::Pulls;
+use rest::{Guest, Guests};
 use seat::Seat;
 use sessions::Sessions;
 pub(crate) use sessions::{SessionKind, SessionToken};
@@ -54,7 +56,7 @@ struct Inner {
     video: Seat,
     audio: Seat,
     viewers: RefCell<Vec<(StreamId, Transport, oneshot::Sender<Close>)>>,
-    pushes: RefCell<BTreeMap<StreamId, Push>>,
+    pushes: RefCell<BTreeMap<StreamId, (Push, Guest)>>,
     rtc: Rtc,
     limits: Limits,
     ice_servers: Vec<IceServer>,
@@ -62,6 +64,9 @@ struct Inner {
     sessions: Sessions,
     media: Media,
     pulls: Pulls,
+    guests: Guests,
+    /// There while something is fetched.
+    fetching: RefCell<Option<Guest>>,
     /// One configure at a time: a canvas change waits for the camera.
     configuring: Mutex<()>,
 }
@@ -75,6 +80,8 @@ impl App {
         Ok(Self(Rc::new(Inner {
             media: Media::start(config)?,
             pulls: Pulls::new(&config.media_root),
+            guests: Guests::default(),
+            fetching: RefCell::default(),
             configuring: Mutex::new(()),
             rtc,
             sessions: Sessions::default(),
@@ -122,7 +129,9 @@ impl App {
             self.0.media.silence();
             self.0.media.play_sound_of_video(spec.has_sound_of_video());
         }
-        self.0.pulls.enter(plan, &self.0.media, canvas, paused).await?;
+        let entered = self.0.pulls.enter(plan, &self.0.media, canvas, paused).await;
+        self.0.fetching.replace(self.0.pulls.any().then(|| self.0.guests.come()));
+        entered?;
         Ok(self.input_status())
     }
 
@@ -153,6 +162,7 @@ impl App {
         let _one_at_a_time = self.0.configuring.lock().await;
         let change = self.0.inputs.borrow_mut().stop();
         self.0.pulls.clear();
+        self.0.fetching.take();
         self.close_replaced(change.video, change.audio);
         if change.video == TrackChange::Replaced {
             self.0.media.video_gone().await;
@@ -211,7 +221,7 @@ impl App {
             let channel = self.0.media.broadcast.channel(key);
             let span = tracing::info_span!("push", stream = %id);
             let push = span.in_scope(|| Push::start(target, channel, self.stall(), self.shutdown()));
-            self.0.pushes.borrow_mut().insert(id, push);
+            self.0.pushes.borrow_mut().insert(id, (push, self.0.guests.come()));
         }
         Ok(status)
     }
@@ -236,7 +246,7 @@ impl App {
         let (mut streams, pushes) = (self.0.streams.borrow_mut(), self.0.pushes.borrow());
         for status in streams.list() {
             let trouble = streams.spec(&status.id).and_then(|spec| self.0.media.broadcast.trouble(channel_key(spec)));
-            let push = pushes.get(&status.id);
+            let push = pushes.get(&status.id).map(|(push, _)| push);
             streams.set_last_error(&status.id, trouble.or_else(|| push?.trouble()));
             streams.set_reconnects(&status.id, push.map_or(0, Push::reconnects));
         }

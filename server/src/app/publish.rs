@@ -99,6 +99,7 @@ impl App {
     /// Takes what a publisher sends until it ends, or others have taken over all its tracks; says which were its own to the end.
     async fn ingest(&self, answered: Answered, tracks: Tracks, mut orders: mpsc::Receiver<Order>) -> Tracks {
         let Answered { peer, mut said, .. } = answered;
+        let _guest = self.0.guests.come();
         let mut shutdown = self.shutdown();
         loop {
             tokio::select! {

@@ -117,6 +117,11 @@ impl Pulls {
         Ok(())
     }
 
+    /// Whether there are some, at work or over.
+    pub(super) fn any(&self) -> bool {
+        !self.running.borrow().is_empty()
+    }
+
     /// Lets go of everything.
     pub(super) fn clear(&self) {
         self.running.take();

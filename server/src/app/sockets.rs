@@ -48,6 +48,7 @@ impl App {
             // It was configured away between the upgrade's answer and now.
             return socket.end(Close::RECONFIGURED.into()).await;
         }
+        let _guest = self.0.guests.come();
         let mut shutdown = self.shutdown();
         let (sitting, left) = self.0.video.sit_down(Transport::WebSocket);
         let mut ingest = self.0.media.video_ingest().await;
@@ -67,6 +68,7 @@ impl App {
         if self.may_publish_audio().is_err() {
             return socket.end(Close::RECONFIGURED.into()).await;
         }
+        let _guest = self.0.guests.come();
         let mut shutdown = self.shutdown();
         let (sitting, left) = self.0.audio.sit_down(Transport::WebSocket);
         let mut ingest = self.0.media.audio_ingest();
@@ -102,6 +104,7 @@ impl App {
 
     /// Shows the feed to `socket` until the socket ends or the feed's format changes. It stays while nothing is configured or live.
     pub async fn view_feed(&self, mut socket: Socket) {
+        let _guest = self.0.guests.come();
         let mut shutdown = self.shutdown();
         if self.check_room().is_err() {
             return socket.end(Close::FULL.into()).await;

@@ -62,6 +62,7 @@ impl App {
     /// Shows a stream to a peer until either ends.
     async fn show(&self, id: StreamId, answered: Answered, mut orders: mpsc::Receiver<Order>) {
         let Answered { peer, mut said, .. } = answered;
+        let _guest = self.0.guests.come();
         let mut shutdown = self.shutdown();
         let (leave, mut left) = oneshot::channel();
         self.0.viewers.borrow_mut().push((id.clone(), Transport::WebRtc, leave));

@@ -3,6 +3,7 @@
 use crosspoint_router::control::{Refusal, RefusalKind, StreamId, StreamMode};
 use tokio::sync::oneshot;
 
+use super::rest::Guest;
 use super::{App, Transport, channel_key};
 use crate::broadcast::Watch;
 use crate::ws::Close;
@@ -13,6 +14,7 @@ pub(crate) struct Viewing {
     id: StreamId,
     left: oneshot::Receiver<Close>,
     stopped: bool,
+    _guest: Guest,
 }
 
 impl App {
@@ -30,7 +32,7 @@ impl App {
         let (leave, left) = oneshot::channel();
         self.0.viewers.borrow_mut().push((id.clone(), transport, leave));
         let watch = self.0.media.broadcast.channel(key).watch();
-        Ok((watch, Viewing { app: self.clone(), id: id.clone(), left, stopped: false }))
+        Ok((watch, Viewing { app: self.clone(), id: id.clone(), left, stopped: false, _guest: self.0.guests.come() }))
     }
 }
 
