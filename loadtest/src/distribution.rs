@@ -9,7 +9,7 @@ use serde::Serialize;
 /// is never less than the value that was measured, and at most a thousandth more. How many there are, the least, the largest and the mean
 /// are exact.
 #[derive(Clone, Debug)]
-pub(crate) struct Distribution {
+pub struct Distribution {
     /// From zero on.
     above: Histogram<u64>,
     /// Those below zero, without their sign.
@@ -21,37 +21,37 @@ pub(crate) struct Distribution {
 
 /// What a report shows of a [`Distribution`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Summary {
+pub struct Summary {
     /// How many values.
-    pub(crate) count: u64,
+    pub count: u64,
     /// Their mean.
-    pub(crate) mean: f64,
+    pub mean: f64,
     /// The median.
-    pub(crate) p50: f64,
+    pub p50: f64,
     /// The 90th percentile.
-    pub(crate) p90: f64,
+    pub p90: f64,
     /// The 95th percentile.
-    pub(crate) p95: f64,
+    pub p95: f64,
     /// The 99th percentile.
-    pub(crate) p99: f64,
+    pub p99: f64,
     /// The largest.
-    pub(crate) max: f64,
+    pub max: f64,
 }
 
 /// What a figure was in the rounds of a run. They are few, and every one is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Spread {
+pub struct Spread {
     /// The smallest.
-    pub(crate) least: f64,
+    pub least: f64,
     /// The one in the middle, or halfway between the two that are.
-    pub(crate) median: f64,
+    pub median: f64,
     /// The largest.
-    pub(crate) most: f64,
+    pub most: f64,
 }
 
 impl Spread {
     /// Of what each round gave; nothing when none gave anything.
-    pub(crate) fn of(rounds: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub fn of(rounds: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = rounds.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let (below, above) = (sorted.get(sorted.len().saturating_sub(1) / 2)?, sorted.get(sorted.len() / 2)?);
@@ -68,7 +68,7 @@ impl Default for Distribution {
 
 impl Distribution {
     /// Takes a value.
-    pub(crate) fn record(&mut self, value: f64) {
+    pub fn record(&mut self, value: f64) {
         let thousandths = ((value.abs() * 1e3).round() as u64).min(LARGEST);
         let part = if value < 0.0 { &mut self.below } else { &mut self.above };
         part.record(thousandths).expect("it grows as far as the largest value");
@@ -79,7 +79,7 @@ impl Distribution {
 
     /// Takes a time between two events that should be `expected` apart, and with it the times until the second one from each that
     /// should have come meanwhile: a stall is as many long times as events would have been in it, not one.
-    pub(crate) fn record_at_rate(&mut self, value: f64, expected: f64) {
+    pub fn record_at_rate(&mut self, value: f64, expected: f64) {
         let mut waited = value;
         while waited > 0.0 {
             self.record(waited);
@@ -92,7 +92,7 @@ impl Distribution {
     }
 
     /// Takes all values of another.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         for (part, more) in [(&mut self.above, &other.above), (&mut self.below, &other.below)] {
             part.add(more).expect("it grows as far as the largest value");
         }
@@ -102,12 +102,12 @@ impl Distribution {
     }
 
     /// How many values there are.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.above.len() + self.below.len()
     }
 
     /// The smallest value that at least `percent` of all values do not exceed (nearest rank), or nothing when there are none.
-    pub(crate) fn percentile(&self, percent: f64) -> Option<f64> {
+    pub fn percentile(&self, percent: f64) -> Option<f64> {
         let (count, below) = (self.count(), self.below.len());
         let rank = ((percent / 100.0 * count as f64).ceil() as u64).clamp(1, count.max(1));
         // The largest without its sign is the least.
@@ -120,12 +120,12 @@ impl Distribution {
     }
 
     /// The mean, or nothing when there are no values.
-    pub(crate) fn mean(&self) -> Option<f64> {
+    pub fn mean(&self) -> Option<f64> {
         (self.count() > 0).then(|| self.sum / self.count() as f64)
     }
 
     /// What a report shows, or nothing when there are no values.
-    pub(crate) fn summary(&self) -> Option<Summary> {
+    pub fn summary(&self) -> Option<Summary> {
         Some(Summary {
             count: self.count(),
             mean: self.mean()?,
@@ -138,7 +138,7 @@ impl Distribution {
     }
 
     /// Values that are alike, and how many they are.
-    pub(crate) fn steps(&self) -> impl Iterator<Item = (f64, u64)> {
+    pub fn steps(&self) -> impl Iterator<Item = (f64, u64)> {
         let below = self.below.iter_recorded().map(|step| (-(step.value_iterated_to() as f64) / 1e3, step.count_at_value()));
         below.chain(self.above.iter_recorded().map(|step| (step.value_iterated_to() as f64 / 1e3, step.count_at_value())))
     }

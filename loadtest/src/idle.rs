@@ -141,8 +141,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// What starting took is over.
-const REST: Duration = Duration::from_secs(1);
+/// What starting took is over, and given back: ours does that after five seconds.
+const REST: Duration = Duration::from_secs(8);
 
 #[cfg(test)]
 mod tests {

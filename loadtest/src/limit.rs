@@ -8,26 +8,26 @@ use crate::report::number;
 
 /// A figure and what it may be.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Limit {
+pub struct Limit {
     /// The flag that gave it.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// What was given.
-    pub(crate) limit: f64,
+    pub limit: f64,
     /// What was measured; nothing when there was nothing to measure.
-    pub(crate) measured: Option<f64>,
+    pub measured: Option<f64>,
     /// Whether it held. What could not be measured did not.
-    pub(crate) held: bool,
+    pub held: bool,
 }
 
 impl Limit {
     /// A limit that `measured` may not exceed; nothing when none was given.
-    pub(crate) fn most(name: &'static str, limit: Option<f64>, measured: Option<f64>) -> Option<Self> {
+    pub fn most(name: &'static str, limit: Option<f64>, measured: Option<f64>) -> Option<Self> {
         let limit = limit?;
         Some(Self { name, limit, measured, held: measured.is_some_and(|measured| measured <= limit) })
     }
 
     /// A limit that `measured` may not stay below; nothing when none was given.
-    pub(crate) fn least(name: &'static str, limit: Option<f64>, measured: Option<f64>) -> Option<Self> {
+    pub fn least(name: &'static str, limit: Option<f64>, measured: Option<f64>) -> Option<Self> {
         let limit = limit?;
         Some(Self { name, limit, measured, held: measured.is_some_and(|measured| measured >= limit) })
     }
@@ -36,7 +36,7 @@ impl Limit {
 #[cfg(test)]
 impl Limit {
     /// The names of those that were broken.
-    pub(crate) fn broken(limits: &[Self]) -> Vec<&'static str> {
+    pub fn broken(limits: &[Self]) -> Vec<&'static str> {
         limits.iter().filter(|limit| !limit.held).map(|limit| limit.name).collect()
     }
 }

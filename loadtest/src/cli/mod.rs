@@ -414,6 +414,22 @@ mod tests {
     }
 
     #[test]
+    fn documents_and_the_makefile_name_measurements_that_there_are() {
+        let mut named = 0;
+        for file in ["README.md", "CONTRIBUTING.md", "deploy/README.md", "Makefile"] {
+            let text = std::fs::read_to_string(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+            let quoted = text.split("make loadtest ARGS=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+            let usual = text.lines().filter_map(|line| line.strip_prefix("ARGS ?= "));
+            for arguments in quoted.chain(usual) {
+                let words = ["loadtest"].into_iter().chain(arguments.split_whitespace());
+                assert!(Cli::try_parse_from(words).is_ok(), "{file}: {arguments}");
+                named += 1;
+            }
+        }
+        assert!(named >= 5, "{named} are named");
+    }
+
+    #[test]
     fn what_cannot_be_measured_is_refused() {
         let bad =
             [["--format", "160x90@30"], ["--format", "641x361@30"], ["--seconds", "0"], ["--jitter-ms", "-1"], ["--jitter-ms", "NaN"]];
