@@ -10,13 +10,13 @@ DISPLAY_SIZE = (1280, 720)
 
 
 class Display:
-    """An Xvfb on a display number of its own choosing."""
+    """An Xvfb, or another X server, on a display number of its own choosing."""
 
-    def __init__(self, folder: pathlib.Path, name: str | None = None, *, geometry: str | None = None, flags=()):
+    def __init__(self, folder: pathlib.Path, name: str | None = None, *, geometry: str | None = None, flags=(), server=None):
         reading, writing = os.pipe()
         geometry = geometry or "x".join(map(str, (*DISPLAY_SIZE, 24)))
-        words = ["Xvfb", *([name] if name else []), "-displayfd", str(writing)]
-        words += ["-screen", "0", geometry, "-nolisten", "tcp", "-noreset", *flags]
+        words = [*(server or ["Xvfb", "-screen", "0", geometry]), *([name] if name else []), "-displayfd", str(writing)]
+        words += ["-nolisten", "tcp", "-noreset", *flags]
         self._process = Process(words, folder / "xvfb.log", pass_fds=(writing,))
         os.close(writing)
         os.set_blocking(reading, False)
@@ -30,7 +30,7 @@ class Display:
             return number.endswith(b"\n")
 
         try:
-            self._process.until(told, "Xvfb names its display")
+            self._process.until(told, "the X server names its display")
         finally:
             os.close(reading)
         self.name = f":{number.decode().strip()}"

@@ -1,17 +1,22 @@
 """What lies in deploy/, as far as it can be told without running it (`make test-container` runs the images)."""
 
+import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
+import urllib.request
 
 import kubernetes_validate
 import media
 import pytest
+import sandbox
 import wait
 import yaml
 from crosspoint import BINARY, REPOSITORY
 from process import Process
+from rtmp import free_port
 from runtime import any_runtime
 
 DEPLOY = REPOSITORY / "deploy"
@@ -101,9 +106,73 @@ def test_units_are_in_order_and_leave_little_open(tmp_path):
     assert float(re.search(r"exposure level for crosspoint.service: ([\d.]+)", told)[1]) <= MOST_EXPOSED, told
 
 
+def flags_of_the_unit() -> list[str]:
+    return re.search(r"^ExecStart=\S+ (.*)$", (DEPLOY / "systemd/crosspoint.service").read_text(), re.MULTILINE)[1].split()
+
+
 def test_unit_names_flags_that_there_are():
-    words = re.search(r"^ExecStart=\S+ (.*)$", (DEPLOY / "systemd/crosspoint.service").read_text(), re.MULTILINE)[1].split()
-    subprocess.run([BINARY, *words, "--print-config"], check=True, capture_output=True)
+    subprocess.run([BINARY, *flags_of_the_unit(), "--print-config"], check=True, capture_output=True)
+
+
+def test_first_caller_of_the_units_sockets_starts_the_service(tmp_path):
+    """By systemd's own hand, on what the two socket units say."""
+    if not shutil.which("systemd-socket-activate"):
+        pytest.skip("systemd-socket-activate is not here")
+    ports = {}
+    # Named as systemd names them: by the unit, or by what it says itself.
+    for path in (DEPLOY / "systemd").glob("*.socket"):
+        told = re.search(r"^FileDescriptorName=(.*)$", path.read_text(), re.MULTILINE)
+        ports[told[1] if told else path.name] = free_port()
+    assert set(ports) == {"crosspoint.socket", "rtmp"}
+    words = ["systemd-socket-activate", *(f"--listen=127.0.0.1:{port}" for port in ports.values()), f"--fdname={':'.join(ports)}"]
+    ready = tmp_path / "ready.json"
+    words += [f"--setenv=XDG_STATE_HOME={tmp_path}", str(BINARY), *flags_of_the_unit(), "--camera=off", "--microphone=off", f"--ready-file={ready}"]
+    process = Process(words, tmp_path / "log")
+    try:
+        process.until(lambda: "Listening on" in process.output(), "the sockets to listen")
+        assert not ready.exists(), "nobody has called"
+        assert answer(f"127.0.0.1:{ports['crosspoint.socket']}", "/livez") == 200
+        told = json.loads(ready.read_text())
+        assert [told["listen"], told["rtmp"], told["rtmps"]] == [f"127.0.0.1:{ports[name]}" for name in ("crosspoint.socket", "rtmp")] + [None]
+    finally:
+        process.end()
+
+
+def answer(address: str, path: str) -> int:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=wait.DEADLINE_S) as told:
+        return told.status
+
+
+@any_runtime
+def test_paths_and_variables_that_manifests_name_are_ours(crosspoint):
+    (container,) = the("Deployment")["spec"]["template"]["spec"]["containers"]
+    probes = {container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
+    scraped = {endpoint["path"] for endpoint in the("PodMonitor")["spec"]["podMetricsEndpoints"]}
+    assert (probes, scraped) == ({"/livez", "/readyz"}, {"/metrics"})
+    assert {path: answer(crosspoint.listen, path) for path in probes | scraped} == dict.fromkeys(probes | scraped, 200)
+    # What nothing else says: that a variable is known. (`make run` has one of its own.)
+    files = [path for path in DEPLOY.rglob("*") if path.is_file() and path != DEPLOY / "run"]
+    named = {name for path in files for name in re.findall(r"\bCROSSPOINT_[A-Z_]+\b", path.read_text())}
+    help = subprocess.run([BINARY, "--help"], capture_output=True, text=True, check=True).stdout
+    assert named and {name for name in named if f"[env: {name}=" not in help} == set()
+
+
+def test_display_of_the_snippet_changes_its_size_while_it_runs(tmp_path):
+    if not shutil.which("Xorg") or not shutil.which("xrandr") or not pathlib.Path("/usr/lib/xorg/modules/drivers/dummy_drv.so").exists():
+        pytest.skip("Xorg and its dummy driver are not here")
+    snippet = DEPLOY / "snippets/xorg-dummy.conf"
+    display = sandbox.Display(tmp_path, server=["Xorg", "-config", str(snippet), "-logfile", str(tmp_path / "xorg.log")])
+    try:
+        sizes = lambda *words: re.findall(r"^ +(\d+x\d+)(.*)$", xrandr(display.name, *words), re.MULTILINE)
+        assert {size for size, _ in sizes()} >= {"1280x720", "1920x1080"}
+        xrandr(display.name, "--output", "DUMMY0", "--mode", "1920x1080")
+        assert [size for size, rates in sizes() if "*" in rates] == ["1920x1080"]
+    finally:
+        display.end()
+
+
+def xrandr(display: str, *words: str) -> str:
+    return subprocess.run(["xrandr", *words], capture_output=True, text=True, check=True, env={**os.environ, "DISPLAY": display}).stdout
 
 
 def test_sound_server_of_the_snippet_has_what_the_api_names(tmp_path):

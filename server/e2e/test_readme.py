@@ -3,15 +3,21 @@
 import contextlib
 import json
 import os
+import pathlib
 import re
 import shlex
+import signal
 import subprocess
+import sys
+import textwrap
+import urllib.request
 
 import chromium
 import media
 import pytest
 import rtmp
 import wait
+import yaml
 from crosspoint import BINARY, REPOSITORY, Crosspoint
 from ear import Ear
 from eye import Eye
@@ -24,10 +30,13 @@ TUTORIALS = [README, *((REPOSITORY / name).read_text() for name in ("CONTRIBUTIN
 VOICE = 440
 
 
+def section_of(title: str) -> str:
+    return README.split(f"\n### {title}\n")[1].split("\n### ")[0].split("\n## ")[0]
+
+
 def recipe(title: str) -> str:
     """The commands below a title."""
-    section = README.split(f"\n### {title}\n")[1].split("\n### ")[0].split("\n## ")[0]
-    return "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
+    return "\n".join(re.findall(r"```sh\n(.*?)```", section_of(title), re.DOTALL))
 
 
 @pytest.fixture
@@ -172,6 +181,69 @@ def test_pushes_that_scale_viewers_reach_their_platform(crosspoint, typed, tmp_p
         platform.stop()
 
 
+def test_make_run_shows_a_browsers_screen_and_leaves_nothing_behind(folder):
+    cameras = lambda: set(pathlib.Path("/dev/shm").glob("crosspoint-run-*"))
+    before = cameras()
+    env = {"PORT": str(rtmp.free_port()), "CROSSPOINT_BIN": str(BINARY), "TMPDIR": str(folder)}
+    shown = Process(["make", "-C", str(REPOSITORY), "run"], folder / "run.log", env=env)
+    try:
+        shown.until(lambda: "Ctrl-C ends it all" in shown.output(), "it to run", 90)
+        page = re.search(r"The browser's screen +(http\S+)", shown.output())[1]
+        with urllib.request.urlopen(page, timeout=wait.DEADLINE_S) as answer:
+            assert b"<video" in answer.read()
+        os.killpg(shown.pid, signal.SIGINT)
+        wait.until(lambda: not shown.alive, shown.output, 30)
+    finally:
+        shown.end()
+    assert not list(folder.glob("crosspoint-run-*")) and cameras() == before
+    # Each of its processes has the folder on its command line, or in its environment.
+    assert not [path.parent.name for path in pathlib.Path("/proc").glob("[0-9]*/environ") if f"{folder}/crosspoint-run-" in _text(path)]
+
+
+def _text(path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def test_scripts_that_measure_take_what_they_are_told():
+    scripts = {found for text in TUTORIALS for found in re.findall(r"\.venv/bin/python server/e2e/(\w+)\.py([^`\n]*)", text)}
+    assert {name for name, _ in scripts} == {"idle_cpu", "screen_cpu"}
+    for name, flags in scripts:
+        # With --help what stands before it is parsed, and nothing runs.
+        words = [f"{name}.py", *shlex.split(flags), "--help"] if flags else ["-c", f"import {name}"]
+        subprocess.run([sys.executable, *words], cwd=REPOSITORY / "server/e2e", check=True, capture_output=True)
+
+
+@any_runtime
+def test_memory_at_rest_is_read_by_what_the_figures_name(crosspoint):
+    (command,) = re.findall(r"`(grep [^`]*smaps_rollup)`", README)
+    told = subprocess.run(["bash", "-c", command.replace("$(pidof crosspoint)", str(crosspoint.process.pid))], capture_output=True, text=True)
+    assert {line.split(":")[0] for line in told.stdout.splitlines()} == {"Rss", "Private_Dirty"}
+
+
+def test_command_lines_of_ours_are_taken():
+    lines = [line for text in TUTORIALS for line in re.findall(r"^    crosspoint (--.*)$", text, re.MULTILINE)]
+    assert lines
+    for line in lines:
+        subprocess.run([BINARY, *shlex.split(line), "--print-config"], check=True, capture_output=True)
+
+
+@any_runtime
+def test_what_mediamtx_is_told_to_pull_is_there(crosspoint):
+    (block,) = re.findall(r"^(    paths:\n(?:    .*\n)+)", TUTORIALS[2], re.MULTILINE)
+    sources = [path["source"] for path in yaml.safe_load(textwrap.dedent(block))["paths"].values()]
+    assert sources == ["whep://sandbox:10001/whep/screen", "rtmp://sandbox:1935/live/tv"]
+    assert "/whep/{id}" in crosspoint.call("GET", "/openapi.json")["paths"]
+
+
+def test_every_crates_first_page_has_an_example_that_is_compiled():
+    for crate in ("ffi", "router", "server", "benches", "loadtest"):
+        page = "".join(re.findall(r"^//!.*\n", (REPOSITORY / crate / "src/lib.rs").read_text(), re.MULTILINE))
+        assert re.search(r"^//! ```(?:rust)?\n//! .*\buse crosspoint_|^//! ```\n(?://!.*\n)*?//! use crosspoint_", page, re.MULTILINE), crate
+
+
 def test_every_target_of_make_is_one():
     targets = {target for text in TUTORIALS for target in re.findall(r"(?:^    |`)make ([a-z-]+)", text, re.MULTILINE)}
     assert {"run", "test", "bench"} <= targets
@@ -206,9 +278,17 @@ def test_every_file_of_the_code_that_is_named_is_there():
 
 def test_error_texts_that_are_explained_are_said():
     """A text in the tables of what to do stands in the code that says it."""
-    section = README.split("\n### When something is missing\n")[1].split("\n## ")[0].split("What else is seen")[1]
+    section = section_of("When something is missing").split("What else is seen")[1]
     said = [text for row in section.splitlines() if re.match(r"\| 4\d\d ", row) for text in re.findall(r"`([a-z][^`…]+)`", row.split("|")[1]) if " " in text]
     assert len(said) >= 3
-    code = "\n".join(path.read_text() for crate in ("server", "router") for path in (REPOSITORY / crate / "src").rglob("*.rs"))
+    code = "\n".join(path.read_text() for crate in ("server", "router", "ffi") for path in (REPOSITORY / crate / "src").rglob("*.rs"))
+    rows = re.findall(r"^\| (`.*?`) \|", section_of("When something is missing").split("What else is seen")[0], re.MULTILINE)
+    for row in rows:
+        # What is checked, and then what is said of it.
+        checked, _, first = row.split("`")[1].partition(" ")
+        assert f'"{checked}"' in code, checked
+        said += [part.strip() for text in (first, *row.split("`")[3::2]) for part in re.split("…|, ", text)]
+    # The system's own words stand in no code of ours.
+    theirs = {"", "Address already in use", "Connection refused"}
     for text in said:
-        assert text in code, text
+        assert text in theirs or text.replace(" N", " {") in code, text
