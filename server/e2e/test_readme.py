@@ -136,11 +136,11 @@ def test_record_with_ffmpeg(typed, place):
 
 @any_runtime
 def test_browser_gets_the_camera_by_what_use_it_types(crosspoint, place, playwright, env, display, check_url):
-    write, start = re.search(r"^    (crosspoint browser-wrapper .*)\n    (chromium .*)$", README, re.MULTILINE).groups()
+    write, start = re.search(r"^    (target/release/crosspoint browser-wrapper .*)\n    (chromium .*)$", README, re.MULTILINE).groups()
     there = shlex.split(start)[-1].removeprefix("--utility-cmd-prefix=")
     assert shlex.split(start) == ["chromium", f"--utility-cmd-prefix={there}"], "no other flag"
     wrapper = place / "crosspoint-wrapper"
-    words = write.replace("crosspoint", str(BINARY), 1).replace(there, str(wrapper))
+    words = write.replace("target/release/crosspoint", str(BINARY)).replace(there, str(wrapper))
     subprocess.run(["bash", "-ec", words], env={**os.environ, "CROSSPOINT_CAMERA": crosspoint.camera}, check=True)
     browser = chromium.launch(playwright, crosspoint, place, env, display.name, wrapper)
     try:

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import time
 
 import chromium
 import pytest
@@ -25,7 +26,9 @@ from websockets.exceptions import ConnectionClosed
 
 # Times that it is started, for a mean.
 STARTS = 20
-MOST_PRIVATE_BYTES = 12 << 20
+# It gives memory back five seconds after the start.
+RESTS_S = 8.0
+MOST_PRIVATE_BYTES = MOST_RESIDENT_BYTES = 12 << 20
 IMAGE = os.environ.get("CROSSPOINT_IMAGE", "localhost/crosspoint")
 
 
@@ -108,8 +111,13 @@ def test_ring_is_refused_and_epoll_serves(router):
 def test_idle_router_is_small_and_starts_soon(fresh):
     """Prints how small and how soon."""
     (pid,) = fresh.container.pids()
-    share, mib = Share([pid]), 2**20
     libraries = {line.split()[-1] for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines() if ".so" in line}
+    # At rest, what only starting needed is given back. Of Debian's FFmpeg much stays: its libraries' own constants, relocated.
+    if not any("libavcodec" in library for library in libraries):
+        wait.until(lambda: Share([pid]).resident_bytes <= MOST_RESIDENT_BYTES, "memory to be given back")
+    else:
+        wait.until_moment(time.monotonic() + RESTS_S)
+    share, mib = Share([pid]), 2**20
     run = f"time (for run in $(seq {STARTS}); do crosspoint --version; done)"
     told = fresh.container.run("bash", "-c", f"TIMEFORMAT=%R; {run} >/dev/null")
     start_ms = float(told.stderr.split()[-1]) * 1000 / STARTS
