@@ -138,6 +138,16 @@ def test_first_caller_of_the_units_sockets_starts_the_service(tmp_path):
         process.end()
 
 
+def test_images_run_as_nobody_in_particular_and_tell_their_health():
+    stages = dict(re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM |\Z)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE | re.DOTALL))
+    for name in ("router", "sandbox"):
+        assert re.findall(r"^USER (.*)$", stages[name], re.MULTILINE)[-1] == "1000:1000", name
+        assert re.search(r"^HEALTHCHECK .*CMD \[\"crosspoint-health\"\]$", stages[name], re.MULTILINE), name
+        assert re.search(r"^ENTRYPOINT \[", stages[name], re.MULTILINE), name
+    told = set(re.findall(r"org\.opencontainers\.image\.(\w+)=", stages["router"]))
+    assert told >= {"title", "description", "licenses", "version", "revision"}
+
+
 def answer(address: str, path: str) -> int:
     with urllib.request.urlopen(f"http://{address}{path}", timeout=wait.DEADLINE_S) as told:
         return told.status
