@@ -21,8 +21,8 @@ pub use self::choices::{
     CameraChoice, DEFAULT_CAMERA_DEVICE, DEFAULT_CAMERA_FILE, IoChoice, ListenChoice, LogFormat, MicrophoneChoice, PresetChoice, TlsChoice,
 };
 pub use self::file::print;
-pub use self::ice::IceServer;
 use self::ice::parse_turn_secret;
+pub use self::ice::{IceServer, StunServer};
 pub use self::limits::Limits;
 pub use self::names::{Advertised, HostName, Origin};
 pub use self::token::{Grant, Token, tokens_in};
@@ -102,6 +102,10 @@ pub struct Config {
     /// Another address that leads here, for WebRTC, with a port if it is another. Repeatable.
     #[arg(long, env = "CROSSPOINT_ADVERTISE", value_name = "IP[:PORT]", value_delimiter = ',')]
     pub advertise: Vec<Advertised>,
+    /// A STUN server that tells by which address others see our UDP socket, which is then advertised, too; of its port 3478 unless another is
+    /// named.
+    #[arg(long, env = "CROSSPOINT_STUN_SERVER", value_name = "HOST[:PORT]", conflicts_with = "no_udp")]
+    pub stun_server: Option<StunServer>,
     /// The X display to stream [default: $DISPLAY].
     #[arg(long, env = "CROSSPOINT_DISPLAY", value_name = "DISPLAY")]
     pub display: Option<String>,

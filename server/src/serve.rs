@@ -129,6 +129,9 @@ pub async fn serve_with(
     let (udp, udp_address) = udp.unzip();
     let rtc = Rtc::new(&config, udp, listen).map_err(Error::Rtc)?;
     tokio::task::spawn_local(rtc.clone().run(ending.shutdown()));
+    if let Some(server) = config.stun_server.clone() {
+        tokio::task::spawn_local(rtc.clone().discover(server, ending.shutdown()));
+    }
     let ready = Ready { listen, udp: udp_address, rtmp: address(&rtmp), rtmps: address(&rtmps) };
     let app = App::start(&config, rtc.clone(), ending.weak())?;
     let (resting, mut asked) = (app.clone(), ending.shutdown());

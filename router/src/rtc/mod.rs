@@ -10,7 +10,7 @@
 //!
 //! [`Peers`] owns every [`Peer`] and knows whose datagram it is without asking them. After each mutation the caller drains [`Peers::poll`]
 //! until it has nothing more, and comes back at [`Peers::poll_deadline`] at the latest. Sockets are the caller's: UDP datagrams go in and
-//! out as they are, those of a TCP connection through [`Deframer`] and [`frame`] (RFC 4571).
+//! out as they are, those of a TCP connection through [`Deframer`] and [`frame`] (RFC 4571). What is nobody's may answer a [`Discovery`].
 //!
 //! What is not ours to decide comes from below: `str0m` takes its keys and transaction numbers from the system's random source, as a
 //! secure transport must, and reads the wall clock once in a process, to write NTP times (RFC 3550, 6.4.1). All else goes by the `now`
@@ -20,6 +20,7 @@ mod allowance;
 mod answer;
 mod clock;
 mod concealment;
+mod discovery;
 mod h264;
 mod history;
 mod ice_tcp;
@@ -40,6 +41,7 @@ mod viewer;
 mod vp8;
 
 pub use clock::Clock;
+pub use discovery::{Discovering, Discovery};
 pub use h264::{Payload, packetize};
 pub use ice_tcp::{Deframer, FrameTooLong, MOST_FRAME_BYTES, frame};
 pub use identity::{Doors, Identity};

@@ -4,12 +4,22 @@ use std::fmt;
 use std::str::FromStr;
 
 use crosspoint_router::rtc::{TurnLogin, TurnSecret};
+use hyper::http::uri::Authority;
 
 /// A STUN or TURN server, of which clients are told in a `Link` header (draft-ietf-wish-whep-04, 4.4).
 #[derive(Clone, Eq, PartialEq)]
 pub struct IceServer {
     url: String,
     access: Access,
+}
+
+/// A STUN server that we ask ourselves, by its name and port.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StunServer {
+    /// A name, or an address without brackets.
+    pub host: String,
+    /// Its UDP port.
+    pub port: u16,
 }
 
 #[derive(Clone, Eq, PartialEq)]
@@ -79,6 +89,33 @@ impl FromStr for IceServer {
     }
 }
 
+impl FromStr for StunServer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = "a stun server is like stun.example, stun.example:3478 or [2001:db8::1]:3478";
+        let authority: Authority = text.parse().map_err(|_| wrong)?;
+        let (host, port) = (authority.host(), authority.port_u16());
+        // A port that is none is left out of the authority's, and a user has no place here.
+        let written = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        if host.is_empty() || written != text {
+            return Err(wrong.to_owned());
+        }
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Ok(Self { host: host.to_owned(), port: port.unwrap_or(STUN_PORT) })
+    }
+}
+
+impl fmt::Display for StunServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+/// RFC 8489, 14.
+const STUN_PORT: u16 = 3478;
+
 pub(super) fn parse_turn_secret(text: &str) -> Result<TurnSecret, String> {
     if text.is_empty() { Err("a secret is not empty".to_owned()) } else { Ok(TurnSecret::new(text)) }
 }
@@ -118,6 +155,18 @@ mod tests {
             assert_eq!(text.parse::<IceServer>().ok().map(|server| server.to_link(Some(&made))).as_deref(), link, "{text}");
         }
         assert!(!format!("{:?}", "turn:turn.example me secret".parse::<IceServer>()).contains("secret"));
+    }
+
+    #[test]
+    fn stun_server_has_a_port_of_its_own_or_the_usual_one() {
+        let parsed = |text: &str| text.parse::<StunServer>().ok().map(|server| (server.host.clone(), server.port, server.to_string()));
+        let server = |host: &str, port, text: &str| Some((host.to_owned(), port, text.to_owned()));
+        assert_eq!(parsed("stun.example"), server("stun.example", 3478, "stun.example:3478"));
+        assert_eq!(parsed("192.0.2.1:99"), server("192.0.2.1", 99, "192.0.2.1:99"));
+        assert_eq!(parsed("[2001:db8::1]"), server("2001:db8::1", 3478, "[2001:db8::1]:3478"));
+        for wrong in ["", ":3478", "stun.example:", "stun.example:99999", "me@stun.example", "stun:stun.example:3478", "a b"] {
+            assert_eq!(parsed(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Where an answer says that we can be reached.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crosspoint_router::rtc::Doors;
@@ -14,10 +15,13 @@ pub(super) struct Front {
     /// Nothing without UDP.
     pub(super) udp_port: Option<u16>,
     pub(super) advertise: Vec<Advertised>,
+    /// Where a STUN server sees the UDP socket.
+    pub(super) seen: Cell<Option<SocketAddr>>,
 }
 
 impl Front {
-    /// The addresses for a peer that reached us by `host`: our own, what `--advertise` names, and that host where it is an address. So a
+    /// The addresses for a peer that reached us by `host`: our own, what `--advertise` names, where a STUN server sees us, and that host where
+    /// it is an address. So a
     /// peer on the other side of a port mapping gets the address that it knows to lead here. Browsers take no candidate with a port below
     /// 1024 (but 80 and 443 of public addresses), so a mapping of such a port is taken to have one of ours beside it.
     pub(super) fn doors(&self, host: &str) -> Doors {
@@ -38,7 +42,9 @@ impl Front {
             }
             all
         };
-        Doors { udp: self.udp_port.map(at).unwrap_or_default(), tcp: at(self.listen.port()) }
+        let mut udp = self.udp_port.map(at).unwrap_or_default();
+        udp.extend(self.seen.get().filter(|seen| !udp.contains(seen)));
+        Doors { udp, tcp: at(self.listen.port()) }
     }
 
     /// The address that a `Host` stands for, if it needs no resolving.
@@ -69,6 +75,7 @@ mod tests {
             listen: "127.0.0.1:10001".parse().unwrap(),
             udp_port: Some(10002),
             advertise: vec!["192.0.2.1".parse().unwrap(), "192.0.2.2:444".parse().unwrap()],
+            seen: Cell::default(),
         };
         let texts = |addresses: Vec<SocketAddr>| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
         let doors = front.doors("localhost:444");
@@ -77,7 +84,11 @@ mod tests {
         assert_eq!(texts(front.doors("[2001:db8::1]:9").tcp)[..2], ["[2001:db8::1]:9", "[2001:db8::1]:10001"]);
         assert_eq!(texts(front.doors("203.0.113.7:4444").tcp)[..2], ["203.0.113.7:4444", "192.0.2.1:10001"], "a port that browsers take");
         assert_eq!(texts(front.doors("app.example").tcp).len(), 3, "a name is not looked up");
-        let front = Front { udp_port: None, ..front };
+        front.seen.set(Some("198.51.100.7:4000".parse().unwrap()));
+        let seen = front.doors("app.example");
+        assert_eq!(texts(seen.udp), ["192.0.2.1:10002", "192.0.2.2:444", "127.0.0.1:10002", "198.51.100.7:4000"]);
+        assert_eq!(texts(seen.tcp).len(), 3, "it is the UDP socket's");
+        let front = Front { udp_port: None, seen: Cell::default(), ..front };
         assert!(front.doors("127.0.0.1:10001").udp.is_empty());
     }
 }

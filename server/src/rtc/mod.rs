@@ -3,6 +3,7 @@
 //! [`Rtc`] drives `router::rtc::Peers` and gives each session what its peer says, as [`Said`]. Whoever changes a peer drains all output at
 //! once: sending never waits. What a socket does not take is dropped, as on any other link that is too slow.
 
+mod discover;
 mod doors;
 mod stats;
 
@@ -17,7 +18,9 @@ use bytes::Bytes;
 use crosspoint_ffi::{Codec, Packet};
 use crosspoint_router::broadcast::{Bitrates, Unit};
 use crosspoint_router::control::{Refusal, RefusalKind};
-use crosspoint_router::rtc::{Clock, Datagram, Full, Identity, Offer, Peer, PeerId, PeerOutput, Peers, PeersLimits, Protocol, Role, frame};
+use crosspoint_router::rtc::{
+    Clock, Datagram, Discovery, Full, Identity, Offer, Peer, PeerId, PeerOutput, Peers, PeersLimits, Protocol, Role, frame,
+};
 use tokio::sync::{Notify, mpsc};
 
 use self::doors::Front;
@@ -43,6 +46,10 @@ struct Inner {
     /// Of the peers that connect, the most from one address.
     most_from_one: usize,
     udp: Option<Udp>,
+    /// Nothing while no STUN server is asked.
+    discovery: RefCell<Option<Discovery>>,
+    /// The STUN server has answered.
+    discovered: Notify,
     peers: RefCell<Peers>,
     sessions: RefCell<HashMap<PeerId, Session>>,
     /// The connections by the address that they come from, and whose they are once that is known.
@@ -117,11 +124,13 @@ impl Rtc {
         let udp_port = udp.as_ref().and_then(|udp| udp.local_addr().ok()).map(|address| address.port());
         Ok(Self(Rc::new(Inner {
             identity,
-            front: Front { listen, udp_port, advertise: config.advertise.clone() },
+            front: Front { listen, udp_port, advertise: config.advertise.clone(), seen: Cell::default() },
             bitrates: config.bitrates(),
             clock: Clock { at: Instant::now(), time_of_day: SystemTime::now() },
             most_from_one: config.limits.max_connecting_per_host.unwrap_or(config.limits.max_connecting),
             udp,
+            discovery: RefCell::default(),
+            discovered: Notify::new(),
             peers: RefCell::new(Peers::new(PeersLimits { peers: config.limits.max_peers, connecting: config.limits.max_connecting })),
             sessions: RefCell::default(),
             connections: RefCell::default(),
@@ -210,7 +219,9 @@ impl Rtc {
         for _ in 0..TURN {
             match udp.try_receive(buffer) {
                 Ok((length, source)) => {
-                    self.take(Protocol::Udp, source, &buffer[..length]);
+                    if !self.take(Protocol::Udp, source, &buffer[..length]) {
+                        self.discovered(source, &buffer[..length]);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // What an earlier datagram met at its destination.

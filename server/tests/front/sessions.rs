@@ -1,9 +1,12 @@
 //! WHIP (RFC 9725) and WHEP (draft 04) as their clients meet them, up to where media would flow.
 
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Instant;
+
 use crosspoint_server::runtime::Io;
 use serde_json::json;
 
-use super::client::{Answer, ask, get, post};
+use super::client::{Answer, PATIENCE, ask, get, post};
 use super::{Server, on_each_io};
 
 /// The shortest offer of a peer whose sound goes `way`.
@@ -116,4 +119,33 @@ fn session_that_publishes_configures_its_tracks_and_takes_them_back() {
     assert_eq!(ask(server.address, "DELETE", &location, &[], "").status, 200);
     server.wait_for("/ingest", &before["ingest"]);
     assert!(server.status().get("audio").is_none());
+}
+
+#[test]
+fn answers_name_the_address_that_a_stun_server_sees() {
+    let stun = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    stun.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+    let flag = format!("--stun-server=127.0.0.1:{}", stun.local_addr().expect("bound").port());
+    let server = Server::start(Io::Epoll, &[&flag]);
+    post(server.address, "/stream/start", r#"{"mode":"webrtc","id":"live"}"#);
+    let mut question = [0; 64];
+    let (length, from) = stun.recv_from(&mut question).expect("it asks");
+    assert_eq!(question[..8], [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42], "a binding request without attributes");
+    // 198.51.100.7, port 4000 (RFC 8489, 14.2).
+    let address = [0, 0x20, 0, 8, 0, 1, 0x0f ^ 0x21, 0xa0 ^ 0x12, 198 ^ 0x21, 51 ^ 0x12, 100 ^ 0xa4, 7 ^ 0x42];
+    let answer = [&[1, 1, 0, 12], &question[4..length], &address].concat();
+    stun.send_to(&answer, from).expect("sent");
+    let offered = || {
+        let answer = ask(server.address, "POST", "/whep/live", &[SDP], &offer("recvonly"));
+        let location = answer.header("location").expect("a session").to_owned();
+        assert_eq!(ask(server.address, "DELETE", &location, &[], "").status, 200);
+        answer.body
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let mut answer = offered();
+    while !answer.contains(" 198.51.100.7 4000 typ host") {
+        assert!(Instant::now() < deadline, "{answer}");
+        answer = offered();
+    }
+    assert!(answer.contains(&format!(" {} {} typ host", from.ip(), from.port())), "the socket that asks is that of media: {answer}");
 }
