@@ -185,7 +185,9 @@ def test_make_run_shows_a_browsers_screen_and_leaves_nothing_behind(folder):
     cameras = lambda: set(pathlib.Path("/dev/shm").glob("crosspoint-run-*"))
     before = cameras()
     env = {"PORT": str(rtmp.free_port()), "CROSSPOINT_BIN": str(BINARY), "TMPDIR": str(folder)}
-    shown = Process(["make", "-C", str(REPOSITORY), "run"], folder / "run.log", env=env)
+    # Whatever runs this may have left Ctrl-C's signal ignored, as a shell does for what it starts in the background.
+    words = ["env", "--default-signal=INT", "make", "-C", str(REPOSITORY), "run"]
+    shown = Process(words, folder / "run.log", env=env)
     try:
         shown.until(lambda: "Ctrl-C ends it all" in shown.output(), "it to run", 90)
         page = re.search(r"The browser's screen +(http\S+)", shown.output())[1]
