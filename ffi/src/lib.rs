@@ -17,6 +17,7 @@
 
 #[cfg(feature = "av")]
 pub mod av;
+pub mod exit;
 pub mod fd;
 pub mod lend;
 pub mod map;

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
 import time
 import urllib.error
@@ -22,6 +23,8 @@ BINARY = pathlib.Path(
 )
 # The file's name is the label that pages see.
 CAMERA_NAME = "HD Webcam.y4m"
+# What a process ends by that broke, not by what a test does to it.
+CRASHES = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGILL}
 
 VIDEO = "/input/devices/virtual/socket/video"
 AUDIO = "/input/devices/virtual/socket/audio"
@@ -166,6 +169,8 @@ class Crosspoint(Api):
 
     def end(self):
         self.process.end()
+        # Whatever a test did to it, and at its end, too.
+        assert self.process.code not in CRASHES, self.process.output()
         shutil.rmtree(self._camera_folder, ignore_errors=True)
 
 

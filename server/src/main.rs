@@ -2,13 +2,13 @@
 #![forbid(unsafe_code)]
 
 use std::io::Write as _;
-use std::process::ExitCode;
 
+use crosspoint_ffi::exit::exit_at_once;
 use crosspoint_server::config::{self, Cli, Command};
 use crosspoint_server::systemd::Inherited;
 use crosspoint_server::{check, log, run, wrapper};
 
-fn main() -> ExitCode {
+fn main() -> ! {
     let inherited = Inherited::take();
     let (cli, matches) = Cli::load(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let outcome = match cli.command {
@@ -20,11 +20,15 @@ fn main() -> ExitCode {
             run(cli.config, inherited).map_err(anyhow::Error::from)
         }
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    let status = match outcome {
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("crosspoint: {error:#}");
-            ExitCode::FAILURE
+            1
         }
-    }
+    };
+    // A closed stdout leaves the exit code to tell.
+    let _ = std::io::stdout().flush();
+    // Workers are told to end, but one may wait for a device or a server; none is to be met by a library that takes itself down.
+    exit_at_once(status)
 }
