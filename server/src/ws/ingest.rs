@@ -28,6 +28,8 @@ pub(crate) async fn run(socket: &mut Socket, format: &'static str, ingest: &mut 
             loop {
                 let due = sleep_until(ingest.deadline());
                 tokio::select! {
+                    // What has come is no silence, however late it is looked at.
+                    biased;
                     message = &mut next => break message,
                     () = due => {}
                 }

@@ -25,7 +25,8 @@ use super::{CELL_BYTES, Event, NULL_PID, PAT_PID, Reason, Stream};
 pub struct Demuxer {
     sync: Sync,
     programs: Programs,
-    last_push: Option<Instant>,
+    /// Since when nothing came, as far as the caller would have taken it.
+    silent_since: Option<Instant>,
 }
 
 impl Demuxer {
@@ -41,7 +42,7 @@ impl Demuxer {
             return;
         }
         let at_boundary = self.sync.at_boundary();
-        if self.last_push.replace(now).is_some_and(|last| now.saturating_duration_since(last) >= IDLE) {
+        if self.silent_since.replace(now).is_some_and(|since| now.saturating_duration_since(since) >= IDLE) {
             self.programs.streams().for_each(|stream| stream.paused(at_boundary));
         }
         let programs = &mut self.programs;
@@ -49,6 +50,14 @@ impl Demuxer {
             Found::Cell(cell) => programs.handle(cell, now),
             Found::Lost => programs.lose(),
         });
+    }
+
+    /// Takes note that the next bytes are waited for since `now` only: who holds its publisher back until there is room hears no silence
+    /// of it meanwhile.
+    pub fn handle_waiting(&mut self, now: Instant) {
+        if let Some(since) = &mut self.silent_since {
+            *since = now;
+        }
     }
 
     /// Ends the payload that a silence until `now` ends, if any.
@@ -75,7 +84,7 @@ impl Demuxer {
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Instant> {
         let waits = self.sync.at_boundary() && self.programs.video.as_ref().is_some_and(Elementary::can_end_idle);
-        self.last_push.filter(|_| waits).map(|last| last + IDLE)
+        self.silent_since.filter(|_| waits).map(|since| since + IDLE)
     }
 }
 

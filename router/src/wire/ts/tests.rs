@@ -297,6 +297,20 @@ fn silence_ends_an_exact_fit_of_a_publisher_that_pauses_between_pictures() {
 }
 
 #[test]
+fn publisher_that_is_held_back_does_not_pause() {
+    let now = origin();
+    let mut demuxer = Demuxer::new();
+    for (nth, picture) in exact_fits(20, now).iter().enumerate() {
+        let at = now + Duration::from_millis(33) * nth as u32;
+        demuxer.push(picture, at);
+        // Room for the next is there only when it comes.
+        demuxer.handle_waiting(at + Duration::from_millis(32));
+        assert_eq!(demuxer.poll_deadline(), None, "picture {nth}");
+    }
+    assert_eq!(drain(&mut demuxer).0.len(), 19);
+}
+
+#[test]
 fn pauses_within_pictures_of_stated_length_count_too() {
     let now = origin();
     let (mut muxer, mut demuxer) = (Muxer::new(true, false), Demuxer::new());

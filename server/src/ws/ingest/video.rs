@@ -12,7 +12,7 @@ use crosspoint_router::wire::ts;
 use tokio::sync::watch;
 
 use super::{Ingest, Rubbish};
-use crate::outlet::{Ears, Outlet};
+use crate::outlet::{Ears, Turn};
 use crate::timer::sleep_until;
 
 /// Where the sound beside a publisher's picture goes, if anywhere: a configure may change that while the publisher sends.
@@ -22,7 +22,7 @@ pub(crate) type SoundOfVideo = Rc<RefCell<Option<Ears>>>;
 pub(crate) struct VideoIngest {
     demuxer: ts::Demuxer,
     source: MediaSource,
-    outlet: Outlet,
+    turn: Turn,
     sound: SoundOfVideo,
     tick: watch::Receiver<Option<Instant>>,
     /// When the source wants to be polled, though it holds nothing that keeps the publisher waiting.
@@ -32,10 +32,10 @@ pub(crate) struct VideoIngest {
 }
 
 impl VideoIngest {
-    /// Makes an ingest whose packets go to `outlet` and `sound`, early ones on the `tick` of the camera's reader.
-    pub(crate) fn new(outlet: Outlet, sound: SoundOfVideo, tick: watch::Receiver<Option<Instant>>, rubbish: Arc<Rubbish>) -> Self {
+    /// Makes an ingest whose packets go where `turn` says and to `sound`, early ones on the `tick` of the camera's reader.
+    pub(crate) fn new(turn: Turn, sound: SoundOfVideo, tick: watch::Receiver<Option<Instant>>, rubbish: Arc<Rubbish>) -> Self {
         let source = MediaSource::new(Nature::Socket);
-        Self { demuxer: ts::Demuxer::new(), source, outlet, sound, tick, due: None, rubbish, counted_drops: 0 }
+        Self { demuxer: ts::Demuxer::new(), source, turn, sound, tick, due: None, rubbish, counted_drops: 0 }
     }
 
     fn drain_demuxer(&mut self) {
@@ -66,14 +66,15 @@ impl VideoIngest {
             }
             match self.source.poll(Instant::now()) {
                 SourceOutput::Ended => return,
-                SourceOutput::Gap => self.outlet.gap().await,
+                SourceOutput::Gap => self.turn.gap().await,
                 SourceOutput::Release(Track::Audio, packet) => {
-                    self.outlet.sound_of_source(&packet);
-                    if let Some(outlet) = self.sound.borrow().as_ref().and_then(|ears| ears.outlet.as_ref()) {
+                    self.turn.sound_of_source(&packet);
+                    let sound = self.sound.borrow();
+                    if let Some(outlet) = sound.as_ref().and_then(|ears| ears.outlet.as_ref()).filter(|_| !self.turn.is_over()) {
                         outlet.packet(packet);
                     }
                 }
-                SourceOutput::Release(Track::Video, packet) => self.outlet.packet(packet).await,
+                SourceOutput::Release(Track::Video, packet) => self.turn.packet(packet).await,
                 SourceOutput::Wait { hungry: false, until: Some(due) } => {
                     let ticked = tokio::select! {
                         () = sleep_until(due) => None,
@@ -97,6 +98,7 @@ impl Ingest for VideoIngest {
         self.demuxer.push(&chunk, Instant::now());
         self.drain_demuxer();
         self.release().await;
+        self.demuxer.handle_waiting(Instant::now());
     }
 
     fn deadline(&self) -> Option<Instant> {
