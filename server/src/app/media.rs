@@ -109,25 +109,19 @@ impl Media {
     }
 
     /// Another source of the picture begins: the old one's last picture stands for a moment.
-    pub(super) async fn video_begins(&self) {
-        self.outlet.begin().await;
+    pub(super) async fn video_begins(&self) -> Eyes {
+        Eyes { turn: self.outlet.begin().await, trouble: Arc::clone(&self.video.trouble) }
     }
 
     /// Where a new publisher's pictures go.
     pub(super) async fn video_ingest(&self) -> VideoIngest {
-        self.video_begins().await;
-        VideoIngest::new(self.outlet.clone(), self.sound_of_video.clone(), self.tick(), Arc::clone(&self.video))
+        VideoIngest::new(self.outlet.begin().await, self.sound_of_video.clone(), self.tick(), Arc::clone(&self.video))
     }
 
     /// The clock of the camera's reader.
     pub(super) fn tick(&self) -> watch::Receiver<Option<Instant>> {
         // Without a camera there is no reader whose tick could come.
         self.present.as_ref().map_or_else(|| watch::channel(None).1, |present| present.view().tick.subscribe())
-    }
-
-    /// Where the pictures of a source that we fetch go.
-    pub(super) fn eyes(&self) -> Eyes {
-        Eyes { outlet: self.outlet.clone(), trouble: Arc::clone(&self.video.trouble) }
     }
 
     /// Where the sound of another source than a socket goes; it takes the place of the present one.

@@ -121,7 +121,7 @@ impl App {
         if change.video == TrackChange::Replaced {
             match spec.video.as_ref().map(|video| &video.source) {
                 Some(VideoSource::Pulled(_)) => {}
-                Some(VideoSource::Socket | VideoSource::Webrtc) => self.0.media.video_begins().await,
+                Some(VideoSource::Socket | VideoSource::Webrtc) => drop(self.0.media.video_begins().await),
                 None => self.0.media.video_gone().await,
             }
         }

@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 
 use super::sessions::Order;
 use super::{App, SessionKind, SessionToken, Transport};
-use crate::outlet::{Ears, Outlet};
+use crate::outlet::{Ears, Turn};
 use crate::rtc::{Answered, Link, Reach, Said};
 use crate::timer::sleep_until;
 use crate::ws::Close;
@@ -121,10 +121,7 @@ impl App {
         };
         let (video, mut video_left) = video.then(|| self.0.video.sit_down(Transport::WebRtc)).unzip();
         let (audio, mut audio_left) = audio.then(|| self.0.audio.sit_down(Transport::WebRtc)).unzip();
-        if video.is_some() {
-            self.0.media.video_begins().await;
-        }
-        let eyes = video.map(|_| self.0.media.eyes().outlet);
+        let eyes = if video.is_some() { Some(self.0.media.video_begins().await.turn) } else { None };
         let ears = audio.map(|_| self.0.media.ears());
         let mut ingest = RtcIngest::new(eyes, ears);
         let (mut tick, mut joined) = (self.0.media.tick(), self.0.media.feed.joined());
@@ -206,13 +203,13 @@ fn span() -> tracing::Span {
 /// What a publisher sends, on its way to the camera and the sink.
 struct RtcIngest {
     source: MediaSource,
-    eyes: Option<Outlet>,
+    eyes: Option<Turn>,
     ears: Option<Ears>,
     dropped_for_key: u64,
 }
 
 impl RtcIngest {
-    fn new(eyes: Option<Outlet>, ears: Option<Ears>) -> Self {
+    fn new(eyes: Option<Turn>, ears: Option<Ears>) -> Self {
         let mut source = MediaSource::new(Nature::Realtime);
         source.set_wanted(eyes.is_some(), ears.is_some());
         Self { source, eyes, ears, dropped_for_key: 0 }

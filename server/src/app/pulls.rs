@@ -91,10 +91,7 @@ impl Pulls {
                 Step::Keep(pull) => pull.wanted(),
                 Step::Start(..) => Wanted { video: false, audio: false },
             };
-            let eyes = (wanted.video && !had.video).then(|| media.eyes());
-            if eyes.is_some() {
-                media.video_begins().await;
-            }
+            let eyes = if wanted.video && !had.video { Some(media.video_begins().await) } else { None };
             let ears = (wanted.audio && !had.audio).then(|| media.ears());
             match step {
                 Step::Keep(pull) => {

@@ -175,7 +175,7 @@ impl Flow {
             self.obey(order);
         }
         if let Some(eyes) = &self.eyes {
-            eyes.outlet.gone().await;
+            eyes.turn.gone().await;
         }
         self.over.set(true);
     }
@@ -183,7 +183,7 @@ impl Flow {
     /// Shows what the decoder still holds.
     async fn finish(&self) {
         if let Some(eyes) = &self.eyes {
-            eyes.outlet.finish().await;
+            eyes.turn.finish().await;
             tokio::time::sleep(LAST_PICTURE).await;
         }
     }
@@ -204,18 +204,18 @@ impl Flow {
                     (self.source, self.ceases) = (None, false);
                     self.finish().await;
                     if let Some(eyes) = &self.eyes {
-                        eyes.outlet.gone().await;
+                        eyes.turn.gone().await;
                     }
                 }
                 SourceOutput::Ended => return None,
                 SourceOutput::Gap => {
                     if let Some(eyes) = &self.eyes {
-                        eyes.outlet.gap().await;
+                        eyes.turn.gap().await;
                     }
                 }
                 SourceOutput::Release(Track::Audio, packet) => {
                     if let Some(eyes) = &self.eyes {
-                        eyes.outlet.sound_of_source(&packet);
+                        eyes.turn.sound_of_source(&packet);
                     }
                     if let Some(ears) = &self.ears {
                         ears.trouble.mend();
@@ -227,7 +227,7 @@ impl Flow {
                 SourceOutput::Release(Track::Video, packet) => {
                     if let Some(eyes) = &self.eyes {
                         eyes.trouble.mend();
-                        eyes.outlet.packet(packet).await;
+                        eyes.turn.packet(packet).await;
                     }
                 }
                 SourceOutput::Wait { hungry, until } => return Some((hungry, until)),

@@ -107,6 +107,8 @@ struct Decode {
     wake: Arc<Wake>,
     counters: Arc<DecodeCounters>,
     trouble: Arc<Trouble>,
+    /// What was told through it of the source.
+    told: Option<String>,
     backlog: Backlog,
     opened: Option<Opened>,
     lender: Lender,
@@ -143,6 +145,7 @@ impl Decode {
             wake,
             counters,
             trouble,
+            told: None,
             backlog: Backlog::new(),
             opened: None,
             lender,
@@ -251,6 +254,7 @@ impl Decode {
             if self.trouble.note(&error) {
                 warn!(%error, codec = ?step.packet.codec, "packet not decoded");
             }
+            self.told = Some(error.to_string());
             match error.remedy() {
                 Remedy::Drop | Remedy::Retry => {}
                 Remedy::Rebuild | Remedy::Report => {
@@ -358,6 +362,10 @@ impl Decode {
     fn forget(&mut self) {
         self.backlog.handle_reset();
         self.opened = None;
+        if let Some(told) = self.told.take() {
+            // It may have been told when the next source was configured already, whose fault it is not.
+            self.trouble.take_back(&told);
+        }
         (self.is_stale, self.is_ending) = (false, false);
         self.forget_picture();
     }

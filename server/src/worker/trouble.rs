@@ -39,6 +39,14 @@ impl Trouble {
         }
     }
 
+    /// Forgets this trouble, unless there is another by now.
+    pub(crate) fn take_back(&self, told: &str) {
+        let mut entry = self.lock();
+        if entry.as_ref().is_some_and(|entry| entry.message == told) {
+            *entry = None;
+        }
+    }
+
     /// Forgets what was: something else was configured, or the device is back.
     pub(crate) fn clear(&self) {
         *self.lock() = None;

@@ -20,6 +20,7 @@ struct Stage {
     shown: Reader<Shown>,
     wake: Arc<Wake>,
     counters: Arc<DecodeCounters>,
+    trouble: Arc<Trouble>,
     encoder: H264Encoder,
     sent: u8,
 }
@@ -28,12 +29,12 @@ impl Stage {
     fn new() -> Self {
         let (shown, reader) = ring::newest();
         let (wake, counters) = (Arc::new(Wake::new().expect("an eventfd")), Arc::<DecodeCounters>::default());
-        let (jobs, demand, queue) = queue();
-        start(queue, shown, Arc::clone(&wake), Arc::clone(&counters), Arc::default(), Lender::default()).expect("a thread");
+        let ((jobs, demand, queue), trouble) = (queue(), Arc::<Trouble>::default());
+        start(queue, shown, Arc::clone(&wake), Arc::clone(&counters), Arc::clone(&trouble), Lender::default()).expect("a thread");
         let format = VideoFormat::new(SIDE, SIDE, 30).expect("a format");
         let settings = H264Settings { format, bitrate_bps: 4_000_000, max_bitrate_bps: 4_000_000, preset: Preset::Ultrafast };
         let encoder = H264Encoder::new(settings).expect("libx264");
-        Self { jobs, demand, shown: reader, wake, counters, encoder, sent: 0 }
+        Self { jobs, demand, shown: reader, wake, counters, trouble, encoder, sent: 0 }
     }
 
     fn packet(&mut self, key: bool) -> Packet {
@@ -204,9 +205,30 @@ fn damaged_packets_cost_pictures_and_new_parameters_a_decoder() {
     stage.job(Job::Packet(Packet { data: Default::default(), ..broken }));
     stage.settle();
     assert_eq!(stage.counters.bad_packets.load(Relaxed), 1);
+    assert!(stage.trouble.told().is_some());
     stage.send(1, true);
     assert_eq!(stage.next_number(), 2);
     let whole = stage.packet(true);
     stage.job(Job::Packet(Packet { parameters: Some(Arc::new(Parameters::default())), ..whole }));
     assert_eq!(stage.next_number(), 3);
+}
+
+#[test]
+fn trouble_of_a_source_goes_with_it_and_another_s_stays() {
+    let mut stage = Stage::new();
+    stage.demand.set(true);
+    let break_one = |stage: &mut Stage| {
+        let broken = stage.packet(false);
+        stage.job(Job::Packet(Packet { data: Default::default(), ..broken }));
+        stage.until(|stage| stage.trouble.told().is_some(), "the trouble is told");
+    };
+    break_one(&mut stage);
+    stage.job(Job::Reset);
+    stage.until(|stage| stage.trouble.told().is_none(), "the trouble is taken back");
+    break_one(&mut stage);
+    stage.trouble.note("the next source cannot be reached");
+    stage.job(Job::Reset);
+    stage.send(1, true);
+    assert_eq!(stage.next_number(), 2);
+    assert_eq!(stage.trouble.told().as_deref(), Some("the next source cannot be reached"));
 }
