@@ -13,7 +13,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use crosspoint_ffi::MediaTime;
 use crosspoint_ffi::udp::send_segments;
 use crosspoint_router::broadcast::{Bitrates, Media, Unit};
-use crosspoint_router::rtc::{Clock, Doors, Identity, Offer, Peer, PeerId, PeerOutput, Peers, PeersLimits, Protocol};
+use crosspoint_router::rtc::{Clock, Datagram, Doors, Identity, Offer, Peer, PeerId, PeerOutput, Peers, PeersLimits, Protocol};
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind};
 use str0m::net::Receive;
@@ -120,7 +120,7 @@ struct House {
     clients: HashMap<SocketAddr, Rtc>,
     unit: Unit,
     /// What we said to what clients said, on its way to them.
-    flying: Vec<(SocketAddr, Vec<u8>)>,
+    flying: Vec<Datagram>,
 }
 
 impl House {
@@ -198,24 +198,27 @@ impl House {
         took + started.elapsed()
     }
 
-    fn take(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
+    fn take(&mut self) -> Vec<Datagram> {
         let mut datagrams = std::mem::take(&mut self.flying);
         while let Some((_, output)) = self.peers.poll(self.now) {
             if let PeerOutput::Transmit(datagram) = output {
-                datagrams.push((datagram.destination, datagram.bytes));
+                datagrams.push(datagram);
             }
         }
         datagrams
     }
 
     /// Gives clients what is theirs; gives what they say.
-    fn deliver(&mut self, datagrams: Vec<(SocketAddr, Vec<u8>)>) -> Vec<(SocketAddr, Vec<u8>)> {
+    fn deliver(&mut self, datagrams: Vec<Datagram>) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut replies = Vec::new();
-        for (address, bytes) in datagrams {
+        for datagram in datagrams {
+            let address = datagram.destination;
             let Some(client) = self.clients.get_mut(&address) else { continue };
-            let receive = Receive::new(str0m::net::Protocol::Udp, SERVER, address, &bytes).expect("a datagram of ours");
-            client.handle_input(Input::Receive(self.now, receive)).expect("a client that works");
-            while !matches!(answer(client, address, &mut replies), Output::Timeout(_)) {}
+            for bytes in datagram.segments() {
+                let receive = Receive::new(str0m::net::Protocol::Udp, SERVER, address, bytes).expect("a datagram of ours");
+                client.handle_input(Input::Receive(self.now, receive)).expect("a client that works");
+                while !matches!(answer(client, address, &mut replies), Output::Timeout(_)) {}
+            }
         }
         replies
     }
@@ -235,7 +238,7 @@ impl House {
             self.peers.handle_datagram(Protocol::Udp, address, &bytes, self.now);
             while let Some((_, output)) = self.peers.poll(self.now) {
                 if let PeerOutput::Transmit(datagram) = output {
-                    self.flying.push((datagram.destination, datagram.bytes));
+                    self.flying.push(datagram);
                 }
             }
         }

@@ -12,16 +12,17 @@ pub const MOST_SEGMENTS: usize = 64;
 /// The most bytes of all of them: what one UDP datagram over IPv4 could hold.
 pub const MOST_SEGMENTS_BYTES: usize = 65_507;
 
-/// Sends `datagrams` to `destination` in one call, without waiting. All are `segment_bytes` long, but for the last, which may be shorter.
+/// Sends `pieces`, one behind the other, to `destination` in one call, without waiting: as datagrams that are all `segment_bytes` long, but for
+/// the last, which may be shorter. A piece may hold several of them.
 ///
 /// Copies: 0 in this process.
 ///
 /// # Errors
 /// As `sendmsg(2)`: `WouldBlock` when the socket is full, `InvalidInput` where the kernel or the device does not do this. Either all were
 /// sent or none.
-pub fn send_segments(socket: impl AsFd, destination: SocketAddr, datagrams: &[IoSlice<'_>], segment_bytes: u16) -> io::Result<()> {
-    let bytes: usize = datagrams.iter().map(|datagram| datagram.len()).sum();
-    if datagrams.len() > MOST_SEGMENTS || bytes > MOST_SEGMENTS_BYTES {
+pub fn send_segments(socket: impl AsFd, destination: SocketAddr, pieces: &[IoSlice<'_>], segment_bytes: u16) -> io::Result<()> {
+    let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
+    if segment_bytes == 0 || bytes.div_ceil(segment_bytes.into()) > MOST_SEGMENTS || bytes > MOST_SEGMENTS_BYTES {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let mut address = Address::from(destination);
@@ -31,8 +32,8 @@ pub fn send_segments(socket: impl AsFd, destination: SocketAddr, datagrams: &[Io
         msg_name: name,
         msg_namelen: name_bytes,
         // `IoSlice` is an `iovec` on Unix (std promises it), and sending only reads it.
-        msg_iov: datagrams.as_ptr().cast::<libc::iovec>().cast_mut(),
-        msg_iovlen: datagrams.len(),
+        msg_iov: pieces.as_ptr().cast::<libc::iovec>().cast_mut(),
+        msg_iovlen: pieces.len(),
         msg_control: (&raw mut control).cast::<c_void>(),
         msg_controllen: size_of::<Control>(),
         msg_flags: 0,

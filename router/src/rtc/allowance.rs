@@ -25,11 +25,6 @@ impl Allowance {
         self.rate_bps
     }
 
-    /// Whether no pictures are sent for now.
-    pub(super) fn is_skipping(&self) -> bool {
-        self.skipping
-    }
-
     /// Takes note of what the viewer can take now: what it owes is carried at that.
     pub(super) fn set_rate(&mut self, rate_bps: u32, now: Instant) {
         let before = self.rate_bps.replace(rate_bps.max(1));

@@ -63,7 +63,7 @@ impl Discovery {
         self.due = now + FIRST_WAIT * 2u32.pow(self.sent);
         self.sent += 1;
         let bytes = [&QUESTION[..], &self.question()].concat();
-        Discovering::Ask(Datagram { protocol: Protocol::Udp, destination: self.server, bytes })
+        Discovering::Ask(Datagram::one(Protocol::Udp, self.server, bytes))
     }
 
     /// Takes a datagram that was nobody else's; says whether it answers the question that is open.

@@ -9,8 +9,9 @@ pub type Payload = Arc<[u8]>;
 
 /// Cuts an access unit (Annex B) into payloads, in order; the last one carries the marker.
 ///
-/// Parameter sets and messages in a row go in one packet, so that a decoder has all or none of them. A NAL unit that is too long for a
-/// packet is cut into equal pieces and a shorter last one, which is what one send of a whole frame (`UDP_SEGMENT`) can take.
+/// Parameter sets and messages in a row go in one packet, so that a decoder has all or none of them. NAL units that are too long for a packet
+/// are cut into as few pieces as can be, all of one size but for each one's last, which is little shorter: with some padding behind those,
+/// that is what one send of a whole frame (`UDP_SEGMENT`) can take.
 ///
 /// Copies: 1 (the pieces get headers of their own), once for all viewers.
 ///
@@ -20,13 +21,14 @@ pub type Payload = Arc<[u8]>;
 /// let unit = [&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x68, 2, 0, 0, 1, 0x65][..], &[9; 2500]].concat();
 /// let payloads = packetize(&unit);
 /// let sizes: Vec<_> = payloads.iter().map(|payload| payload.len()).collect();
-/// assert_eq!((payloads[0][0] & 0x1f, &sizes[..]), (24, &[9, 1100, 1100, 306][..]));
+/// assert_eq!((payloads[0][0] & 0x1f, &sizes[..]), (24, &[9, 836, 836, 834][..]));
 /// ```
 #[must_use]
 pub fn packetize(access_unit: &[u8]) -> Vec<Payload> {
     let mut payloads = Vec::with_capacity(access_unit.len() / MOST_PAYLOAD_BYTES + 2);
     let mut small: Vec<&[u8]> = Vec::new();
     let mut small_bytes = 1;
+    let piece_bytes = piece_bytes(nals(access_unit).map(<[u8]>::len));
     for nal in nals(access_unit) {
         let kind = nal[0] & 0x1f;
         if kind == h264_nal::AUD {
@@ -43,7 +45,7 @@ pub fn packetize(access_unit: &[u8]) -> Vec<Payload> {
         } else if nal.len() <= MOST_PAYLOAD_BYTES {
             payloads.push(Payload::from(nal));
         } else {
-            fragment(nal, &mut payloads);
+            fragment(nal, piece_bytes, &mut payloads);
         }
     }
     aggregate(&mut small, &mut payloads);
@@ -69,10 +71,16 @@ fn aggregate(nals: &mut Vec<&[u8]>, payloads: &mut Vec<Payload>) {
     nals.clear();
 }
 
+/// How long pieces are of NAL units with these lengths: those that need most each for itself say it for all.
+fn piece_bytes(nals: impl Iterator<Item = usize>) -> usize {
+    let bodies = nals.filter(|&bytes| bytes > MOST_PAYLOAD_BYTES).map(|bytes| bytes - 1);
+    bodies.map(|bytes| bytes.div_ceil(bytes.div_ceil(MOST_PIECE_BYTES))).max().unwrap_or(MOST_PIECE_BYTES)
+}
+
 /// Cuts a NAL unit into pieces, FU-A (5.8).
-fn fragment(nal: &[u8], payloads: &mut Vec<Payload>) {
+fn fragment(nal: &[u8], piece_bytes: usize, payloads: &mut Vec<Payload>) {
     let (header, body) = (nal[0], &nal[1..]);
-    let pieces = body.chunks(MOST_PAYLOAD_BYTES - 2);
+    let pieces = body.chunks(piece_bytes);
     let last = pieces.len() - 1;
     for (nth, piece) in pieces.enumerate() {
         let start = if nth == 0 { 0x80 } else { 0 };
@@ -89,6 +97,8 @@ const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 /// With the headers of RTP and its extensions, SRTP's tag, UDP and IPv6 it fits the 1280 bytes that every path carries.
 pub(super) const MOST_PAYLOAD_BYTES: usize = 1100;
+/// Before a piece there are two bytes.
+const MOST_PIECE_BYTES: usize = MOST_PAYLOAD_BYTES - 2;
 
 #[cfg(test)]
 mod tests {
@@ -148,7 +158,18 @@ mod tests {
     fn delimiters_are_left_out_and_a_frame_is_equal_pieces() {
         let payloads = packetize(&unit(&[vec![9, 0xf0], nal(0x41, 10_000)]));
         let (last, rest) = payloads.split_last().unwrap();
-        assert!(rest.iter().all(|payload| payload.len() == MOST_PAYLOAD_BYTES) && last.len() < MOST_PAYLOAD_BYTES);
+        assert!(rest.len() == 9 && rest.iter().all(|payload| payload.len() == 1002) && last.len() == 1001);
+    }
+
+    #[test]
+    fn slices_of_a_frame_are_pieces_of_one_size_and_none_is_much_shorter() {
+        for (first, second) in [(6_000, 7_000), (6_500, 6_000), (3_000, 9_500), (2_200, 1_500)] {
+            let (first, second) = (packetize(&unit(&[nal(0x41, first)])), packetize(&unit(&[nal(0x41, first), nal(0x41, second)])));
+            let sizes: Vec<_> = second.iter().map(|payload| payload.len()).collect();
+            let short: Vec<_> = sizes[..sizes.len() - 1].iter().filter(|size| **size != sizes[0]).collect();
+            assert!(short.len() <= 1 && short.iter().all(|size| **size + 255 > sizes[0]), "{sizes:?}");
+            assert!(second.len() >= first.len() && sizes[0] <= MOST_PAYLOAD_BYTES);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use str0m::media::MediaKind::Video;
 
 use super::simulation::{CLIENT, Link, World, doors, offer};
-use super::tests::{FRAME, ms};
+use super::tests::{FRAME, ms, show_for};
 use super::{Identity, Offer, Peer, PeerOutput, Protocol, Role};
 
 fn publish(world: &mut World, pictures: u32) {
@@ -69,6 +69,34 @@ fn what_was_sent_before_is_taken_once_whoever_sends_it_again() {
     publish(&mut world, 30);
     world.run(ms(200));
     assert_eq!((world.packets().count(), world.count(|output| matches!(output, PeerOutput::Lost))), (60, 0));
+}
+
+#[test]
+fn what_a_viewer_said_before_is_heard_once_and_by_itself_alone() {
+    let mut world = World::new(&[Video], Role::Viewer, Link { lost: 20, ..Link::GOOD });
+    world.connect();
+    world.tape = Some(Vec::new());
+    show_for(&mut world, 60, 0);
+    world.lose_picture();
+    world.run(ms(200));
+    let wanted = |world: &World| world.count(|output| matches!(output, PeerOutput::KeyWanted));
+    assert_eq!(wanted(&world), 1);
+    let tape = world.tape.take().unwrap();
+    assert!(tape.len() > 20, "{} datagrams", tape.len());
+    world.sent.clear();
+    for datagram in &tape {
+        let now = world.now;
+        let mut flipped = datagram.clone();
+        *flipped.last_mut().unwrap() ^= 0x40;
+        for forged in [datagram, &flipped, &datagram[..datagram.len() / 2].to_vec(), &vec![0x80; 1_200], &vec![0x81, 200, 0, 0]] {
+            world.peers.handle_datagram(Protocol::Udp, CLIENT, forged, now);
+            world.drain();
+        }
+    }
+    assert_eq!((wanted(&world), world.sent.len()), (1, 0), "nor is anything sent again");
+    let got = world.client_got.len();
+    show_for(&mut world, 60, 60);
+    assert!(world.client_got.len() > got + 50, "the live session is untouched");
 }
 
 #[test]

@@ -12,6 +12,15 @@
 //! until it has nothing more, and comes back at [`Peers::poll_deadline`] at the latest. Sockets are the caller's: UDP datagrams go in and
 //! out as they are, those of a TCP connection through [`Deframer`] and [`frame`] (RFC 4571). What is nobody's may answer a [`Discovery`].
 //!
+//! `str0m` speaks SDP, ICE and DTLS for all of them, and for publishers RTP too. What a viewer is sent is ours, as there may be hundreds of
+//! them, each with some hundred packets a second:
+//!
+//! ```text
+//! unit ─▶ Allowance ─▶ Outbox ─▶ Egress ─▶ bursts of sealed packets (RTP, SRTP)
+//!             ▲           ▲ missing
+//!             └ Estimator ┴── Feedback ◀─ Opener ◀─ datagram (RTCP, SRTCP)
+//! ```
+//!
 //! What is not ours to decide comes from below: `str0m` takes its keys and transaction numbers from the system's random source, as a
 //! secure transport must, and reads the wall clock once in a process, to write NTP times (RFC 3550, 6.4.1). All else goes by the `now`
 //! that is given, which is what the tests in virtual time show.
@@ -21,20 +30,25 @@ mod answer;
 mod clock;
 mod concealment;
 mod discovery;
+mod egress;
+mod estimate;
 mod h264;
-mod history;
 mod ice_tcp;
 mod identity;
+mod keys;
 mod loss;
 mod meter;
 mod offer;
 mod offered;
+mod outbox;
 mod path;
 mod peer;
 mod peers;
 mod placement;
 mod publisher;
-mod queue;
+mod resends;
+mod rtcp;
+mod srtp;
 mod table;
 mod turn;
 mod viewer;

@@ -41,12 +41,23 @@ impl Path {
         }
     }
 
+    /// Takes note of where media are to be sent.
+    pub(super) fn choose(&mut self, place: Place) {
+        self.chosen = Some(place);
+    }
+
+    /// Where media go; nothing before that is chosen.
+    pub(super) fn of_media(&self) -> Option<Place> {
+        let chosen = self.chosen?;
+        Some(self.moved.filter(|(from, _)| *from == chosen).map_or(chosen, |(_, there)| there))
+    }
+
     /// Where a datagram goes that is meant for `to`.
     pub(super) fn of(&mut self, to: Place, datagram: &[u8]) -> Place {
         // RFC 7983: what begins with less is STUN, which asks at each address for itself.
         if datagram.first().is_some_and(|first| *first > 3) {
             self.chosen = Some(to);
-            return self.moved.filter(|(from, _)| *from == to).map_or(to, |(_, there)| there);
+            return self.of_media().unwrap_or(to);
         }
         if self.chosen != Some(to)
             && datagram.get(..2) == Some(QUESTION)

@@ -8,11 +8,13 @@ use str0m::net::{Protocol, Receive};
 use str0m::{Event, Input, Output, Rtc, RtcConfig};
 
 use super::answer::{in_one_stream, is_empty, with_candidates_read};
+use super::egress::Burst;
+use super::keys;
 use super::meter::Meter;
 use super::offer::parse_candidates;
 use super::path::Path;
 use super::publisher::Publisher;
-use super::viewer::Viewer;
+use super::viewer::{Viewer, ViewerOutput};
 use super::{BadOffer, Clock, Doors, Identity, Offer, Report};
 use crate::broadcast::{Bitrates, Unit};
 
@@ -39,10 +41,6 @@ pub struct Peer {
     heard: Instant,
     /// When its timers were last looked at.
     advanced: Instant,
-    /// Whether a viewer needs a key frame because of what it was not sent.
-    key_wanted: bool,
-    /// Whether str0m has to be told the time before it gives the next packet.
-    is_gated: bool,
     meter: Meter,
     over: Over,
 }
@@ -94,15 +92,30 @@ pub enum PeerOutput {
     Wait(Instant),
 }
 
-/// What goes to a peer over UDP, or in a frame over TCP.
+/// What goes to a peer over UDP, or in frames over TCP: one datagram, or several of one size, of which the last may be shorter.
 #[derive(Debug)]
 pub struct Datagram {
     /// How.
     pub protocol: Protocol,
     /// Where to. For TCP it is the address that the peer connected from.
     pub destination: SocketAddr,
-    /// The bytes.
+    /// The bytes, one datagram behind the other.
     pub bytes: Vec<u8>,
+    /// How long each of them is but the last; never 0.
+    pub segment_bytes: usize,
+}
+
+impl Datagram {
+    /// A single one.
+    pub(super) fn one(protocol: Protocol, destination: SocketAddr, bytes: Vec<u8>) -> Self {
+        let segment_bytes = bytes.len().max(1);
+        Self { protocol, destination, bytes, segment_bytes }
+    }
+
+    /// Each of them.
+    pub fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks(self.segment_bytes)
+    }
 }
 
 impl Peer {
@@ -133,14 +146,14 @@ impl Peer {
         if !offer.receives_video() && !offer.receives_audio() {
             return Err(BadOffer("the offer receives neither video nor audio".to_owned()));
         }
-        let config = Viewer::config(&offer, bitrates);
-        Self::negotiate(offer, config, Side::Viewer(Box::new(Viewer::new(bitrates, clock))), identity, doors, now)
+        let (config, viewer) = (Viewer::config(&offer), Viewer::new(&offer, bitrates, clock));
+        Self::negotiate(offer, config, Side::Viewer(Box::new(viewer)), identity, doors, now)
     }
 
     fn negotiate(
         offer: Offer,
         config: RtcConfig,
-        side: Side,
+        mut side: Side,
         identity: &Identity,
         doors: &Doors,
         now: Instant,
@@ -160,21 +173,13 @@ impl Peer {
             };
             return Err(BadOffer(format!("the offer has no codec that is spoken here: {codecs}")));
         }
+        if let Side::Viewer(viewer) = &mut side {
+            viewer.handle_answer(&mut rtc, &answer);
+        }
         let answer = with_candidates_read(&in_one_stream(&answer));
         let (doors, meter) = (doors.clone(), Meter::default());
-        let mut peer = Self {
-            rtc,
-            side,
-            doors,
-            path: Path::default(),
-            connected: false,
-            heard: now,
-            advanced: now,
-            key_wanted: false,
-            is_gated: false,
-            meter,
-            over: Over::NotYet,
-        };
+        let mut peer =
+            Self { rtc, side, doors, path: Path::default(), connected: false, heard: now, advanced: now, meter, over: Over::NotYet };
         peer.advance(now);
         Ok(Negotiated { peer, name, answer })
     }
@@ -221,6 +226,11 @@ impl Peer {
             let is_own = || receive(doors, protocol, source, datagram).is_some_and(|own| rtc.accepts(&Input::Receive(now, own)));
             self.path.handle_datagram((protocol, source), datagram, is_own, now);
         }
+        if let Side::Viewer(viewer) = &mut self.side
+            && is_media(datagram)
+        {
+            return viewer.handle_control(datagram, &mut self.meter, now);
+        }
         if self.rtc.handle_input(Input::Receive(now, received)).is_err() {
             self.end();
         }
@@ -241,7 +251,7 @@ impl Peer {
         }
         match &mut self.side {
             Side::Publisher(publisher) => publisher.handle_timeout(&mut self.rtc, now),
-            Side::Viewer(viewer) => self.key_wanted |= viewer.handle_timeout(&mut self.rtc, now),
+            Side::Viewer(viewer) => viewer.handle_timeout(now),
         }
         self.advance(now);
     }
@@ -253,11 +263,7 @@ impl Peer {
     /// Copies: 1 (encryption).
     pub fn write(&mut self, unit: &Unit, at: Instant, now: Instant) -> bool {
         let Side::Viewer(viewer) = &mut self.side else { return false };
-        let written = self.connected && viewer.write(&mut self.rtc, unit, at, now);
-        if written {
-            self.advance(now);
-        }
-        written
+        self.connected && viewer.write(unit, at, &mut self.meter, now)
     }
 
     /// Asks a publisher for a key frame, until one comes.
@@ -271,6 +277,9 @@ impl Peer {
 
     /// Says goodbye. It is gone once that is polled.
     pub fn close(&mut self, now: Instant) {
+        if let Side::Viewer(viewer) = &mut self.side {
+            viewer.close();
+        }
         if !self.connected || self.rtc.close().is_err() {
             return self.end();
         }
@@ -279,37 +288,42 @@ impl Peer {
 
     /// What there is to say.
     pub fn poll(&mut self, now: Instant) -> PeerOutput {
-        if let Side::Publisher(publisher) = &mut self.side
-            && let Some(packet) = publisher.poll()
-        {
-            return PeerOutput::Packet(packet);
-        }
-        if std::mem::take(&mut self.key_wanted) {
-            return PeerOutput::KeyWanted;
+        match &mut self.side {
+            Side::Publisher(publisher) => {
+                if let Some(packet) = publisher.poll() {
+                    return PeerOutput::Packet(packet);
+                }
+            }
+            Side::Viewer(viewer) => match viewer.poll() {
+                Some(ViewerOutput::Able(bits)) => return PeerOutput::Able(bits),
+                Some(ViewerOutput::KeyWanted) => return PeerOutput::KeyWanted,
+                Some(ViewerOutput::Send(Burst { bytes, segment_bytes, .. })) => {
+                    // Its handshake went somewhere.
+                    let Some((protocol, destination)) = self.path.of_media() else { return PeerOutput::Wait(now + SOONEST_LOOK) };
+                    return PeerOutput::Transmit(Datagram { protocol, destination, bytes, segment_bytes });
+                }
+                None => {}
+            },
         }
         if let Some(report) = self.meter.poll(now) {
             return PeerOutput::Report(report);
         }
-        // After each packet str0m's pacer wants to be told the time: a microsecond later than before. It would say so itself, but asks all
-        // of its layers first.
-        let mut told = std::mem::take(&mut self.is_gated);
-        if told {
-            self.advance((self.advanced + PACKET_LATER).max(now));
-        }
+        let mut told = false;
         while self.over == Over::NotYet {
-            match self.rtc.poll_output() {
+            let output = self.rtc.poll_output();
+            self.take_keys();
+            match output {
                 Ok(Output::Transmit(transmit)) => {
-                    self.is_gated = self.is_paced();
                     let bytes: Vec<u8> = transmit.contents.into();
                     let (protocol, destination) = self.path.of((transmit.proto, transmit.destination), &bytes);
-                    return PeerOutput::Transmit(Datagram { protocol, destination, bytes });
+                    return PeerOutput::Transmit(Datagram::one(protocol, destination, bytes));
                 }
                 Ok(Output::Event(event)) => {
                     if let Some(output) = self.handle_event(event, now) {
                         return output;
                     }
                 }
-                Ok(Output::Timeout(at)) if self.rtc.is_alive() && at < now + SOONEST_LOOK && !told && !self.may_wait(now) => {
+                Ok(Output::Timeout(at)) if self.rtc.is_alive() && at < now + SOONEST_LOOK && !told && !self.is_quiet() => {
                     told = true;
                     self.advance(at.max(now));
                 }
@@ -324,8 +338,18 @@ impl Peer {
         PeerOutput::Wait(now + PATIENCE)
     }
 
+    /// Takes the keys that a viewer's handshake has just come to, if it has.
+    fn take_keys(&mut self) {
+        if let Side::Viewer(viewer) = &mut self.side
+            && !self.connected
+            && let Some(keys) = keys::take()
+            && !viewer.handle_keys(&keys)
+        {
+            self.end();
+        }
+    }
+
     fn handle_event(&mut self, event: Event, now: Instant) -> Option<PeerOutput> {
-        self.meter.handle_event(&event);
         match (event, &mut self.side) {
             (Event::Connected, side) => {
                 self.connected = true;
@@ -347,10 +371,6 @@ impl Peer {
                 }
                 None
             }
-            (Event::MediaAdded(media), Side::Viewer(viewer)) => {
-                viewer.handle_media(&mut self.rtc, &media);
-                None
-            }
             (Event::MediaData(data), Side::Publisher(publisher)) => {
                 let lost = publisher.handle_data(&data, now);
                 if lost {
@@ -360,10 +380,17 @@ impl Peer {
                 }
                 publisher.poll().map(PeerOutput::Packet)
             }
-            (Event::KeyframeRequest(_), Side::Viewer(_)) => Some(PeerOutput::KeyWanted),
-            (Event::EgressBitrateEstimate(estimate), Side::Viewer(viewer)) => viewer.handle_estimate(&estimate, now).map(PeerOutput::Able),
-            (Event::MediaEgressStats(stats), Side::Viewer(viewer)) => viewer.handle_loss(&stats, now).map(PeerOutput::Able),
-            (Event::PeerStats(stats), Side::Viewer(viewer)) => viewer.handle_stats(&mut self.rtc, &stats, now).map(PeerOutput::Able),
+            (Event::PeerStats(stats), Side::Viewer(_)) => {
+                if let Some(pair) = stats.selected_candidate_pair {
+                    self.path.choose((pair.protocol, pair.remote.addr));
+                    pair.current_round_trip_time.into_iter().for_each(|round_trip| self.meter.handle_round_trip(round_trip));
+                }
+                None
+            }
+            (event, Side::Publisher(_)) => {
+                self.meter.handle_event(&event);
+                None
+            }
             _ => None,
         }
     }
@@ -374,29 +401,13 @@ impl Peer {
             Side::Viewer(viewer) => viewer.deadline(),
         };
         // Told the time str0m may say the same again: it is not to be asked for ever.
-        let rtc = rtc.max(if self.is_quiet(now) { self.advanced + IDLE_LOOK } else { now + SOONEST_LOOK });
+        let rtc = rtc.max(if self.is_quiet() { self.advanced + IDLE_LOOK } else { now + SOONEST_LOOK });
         [Some(rtc), side, Some(self.heard + PATIENCE)].into_iter().flatten().min().unwrap_or(rtc)
     }
 
-    /// Whether nothing about it is urgent.
-    fn is_quiet(&self, now: Instant) -> bool {
-        match &self.side {
-            Side::Publisher(_) => false,
-            Side::Viewer(viewer) => self.connected && viewer.is_quiet(now),
-        }
-    }
-
-    /// Whether what it is sent goes past str0m's pacer.
-    fn is_paced(&self) -> bool {
-        match &self.side {
-            Side::Publisher(_) => false,
-            Side::Viewer(viewer) => self.connected && viewer.is_estimated(),
-        }
-    }
-
-    /// Whether nothing is urgent by what was sent, nor by what was heard just now: a packet to be sent again.
-    fn may_wait(&self, now: Instant) -> bool {
-        self.is_quiet(now) && self.heard != now
+    /// Whether nothing that `str0m` does by itself is urgent: it has the connection of a viewer to look after, and nothing else.
+    fn is_quiet(&self) -> bool {
+        self.connected && self.role() == Role::Viewer
     }
 
     fn advance(&mut self, now: Instant) {
@@ -423,11 +434,14 @@ fn receive<'a>(doors: &Doors, protocol: Protocol, source: SocketAddr, datagram: 
     Receive::new(protocol, source, destination, datagram).ok()
 }
 
-/// How often the timers of a viewer are looked at that is sent next to nothing. Estimating and pacing want to be at it 25 times a second.
+/// Whether a datagram is RTP or RTCP, sealed (RFC 7983).
+fn is_media(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| (128..192).contains(first))
+}
+
+/// How often `str0m`'s timers of a viewer are looked at.
 const IDLE_LOOK: Duration = Duration::from_millis(500);
-/// What `str0m`'s pacer takes for the distance of two packets.
-const PACKET_LATER: Duration = Duration::from_micros(1);
-/// How soon the timers of a viewer are looked at again.
+/// How soon they are otherwise.
 const SOONEST_LOOK: Duration = Duration::from_millis(1);
 /// How long a peer may take to connect, and how long it may be silent: a browser says something at least every few seconds.
 const PATIENCE: Duration = Duration::from_secs(30);

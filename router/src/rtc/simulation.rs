@@ -293,11 +293,13 @@ impl World {
                 PeerOutput::Transmit(datagram) if datagram.protocol == Protocol::Udp => {
                     // What is sent to an address that the NAT has forgotten gets nowhere.
                     if datagram.destination == self.seen_at || datagram.destination == CLIENT && self.seen_at == CLIENT {
-                        // RFC 7983.
-                        if datagram.bytes[0] >= 128 {
-                            self.sent.push((self.now, datagram.bytes.len()));
+                        for bytes in datagram.segments() {
+                            // RFC 7983.
+                            if bytes[0] >= 128 {
+                                self.sent.push((self.now, bytes.len()));
+                            }
+                            self.send(false, bytes);
                         }
-                        self.send(false, &datagram.bytes);
                     }
                 }
                 PeerOutput::Able(bits) => self.able.push((self.now - self.start, bits)),

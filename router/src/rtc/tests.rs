@@ -192,17 +192,18 @@ fn viewer_that_asks_is_told_when_things_were_captured() {
     let mut world = World::new(&[Audio, Video], Role::Viewer, Link::GOOD);
     world.connect();
     let first = world.now;
-    show_for(&mut world, 30, 0);
+    show_for(&mut world, 90, 0);
     world.run(ms(200));
     for wanted in [str0m::format::Codec::H264, str0m::format::Codec::Opus] {
-        let mut expected = clock().time_of_day + (first - clock().at);
-        let told: Vec<_> = world.client_got.iter().filter(|data| data.params.spec().codec == wanted).collect();
-        assert_eq!(told.len(), 30);
-        for data in told {
-            let at = data.ext_vals.abs_capture_time.expect("negotiated").capture_time;
-            let off = at.duration_since(expected).unwrap_or_else(|error| error.duration());
+        let expected = |nth| clock().time_of_day + (first - clock().at) + FRAME * nth;
+        let all: Vec<_> = world.client_got.iter().filter(|data| data.params.spec().codec == wanted).collect();
+        assert_eq!(all.len(), 90);
+        let told: Vec<_> = (0..).zip(all).filter_map(|(nth, data)| Some((nth, data.ext_vals.abs_capture_time?))).collect();
+        let apart = told.windows(2).map(|pair| pair[1].0 - pair[0].0).max();
+        assert!(told[0].0 == 0 && apart <= Some(30), "{wanted:?}: once a second at the least");
+        for (nth, time) in told {
+            let off = time.capture_time.duration_since(expected(nth)).unwrap_or_else(|error| error.duration());
             assert!(off < Duration::from_micros(100), "{wanted:?}: {off:?}");
-            expected += FRAME;
         }
     }
 }

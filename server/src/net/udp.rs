@@ -30,8 +30,10 @@ pub(crate) struct Udp {
 #[derive(Default)]
 struct Run {
     destination: Option<SocketAddr>,
-    datagrams: Vec<Vec<u8>>,
+    /// The datagrams, one behind the other.
+    pieces: Vec<Vec<u8>>,
     bytes: usize,
+    segment_bytes: usize,
 }
 
 impl Udp {
@@ -66,15 +68,18 @@ impl Udp {
         Ok((length, SocketAddr::new(source.ip().to_canonical(), source.port())))
     }
 
-    /// Sends a datagram with those before it, by the next [`Udp::flush`] at the latest.
-    pub(crate) fn queue(&self, destination: SocketAddr, datagram: Vec<u8>) {
+    /// Sends datagrams with those before them, by the next [`Udp::flush`] at the latest. They are all `segment_bytes` long, but for the last,
+    /// which may be shorter.
+    pub(crate) fn queue(&self, destination: SocketAddr, datagrams: Vec<u8>, segment_bytes: usize) {
         let mut run = self.run.borrow_mut();
-        if !run.fits(destination, &datagram) {
+        if !run.fits(destination, datagrams.len(), segment_bytes) {
             self.send(&mut run);
         }
-        run.destination = Some(destination);
-        run.bytes += datagram.len();
-        run.datagrams.push(datagram);
+        if run.pieces.is_empty() {
+            (run.destination, run.segment_bytes) = (Some(destination), segment_bytes);
+        }
+        run.bytes += datagrams.len();
+        run.pieces.push(datagrams);
     }
 
     /// How many datagrams the socket did not take.
@@ -88,11 +93,11 @@ impl Udp {
     }
 
     fn send(&self, run: &mut Run) {
-        let Run { destination, datagrams, bytes } = std::mem::take(run);
+        let Run { destination, pieces, bytes, segment_bytes } = std::mem::take(run);
         let Some(destination) = destination.map(|destination| self.outward(destination)) else { return };
-        debug_assert_eq!(bytes, datagrams.iter().map(Vec::len).sum::<usize>());
-        if datagrams.len() > 1 && self.segments.get() {
-            match self.send_at_once(destination, &datagrams) {
+        debug_assert_eq!(bytes, pieces.iter().map(Vec::len).sum::<usize>());
+        if bytes > segment_bytes && self.segments.get() {
+            match self.send_at_once(destination, &pieces, segment_bytes) {
                 // A full socket loses what any link may lose.
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                     let refused = error.kind() == io::ErrorKind::InvalidInput || error.kind() == io::ErrorKind::Unsupported;
@@ -102,10 +107,10 @@ impl Udp {
                     }
                 }
                 Ok(()) => return,
-                Err(_) => return self.dropped.set(self.dropped.get() + datagrams.len() as u64),
+                Err(_) => return self.dropped.set(self.dropped.get() + bytes.div_ceil(segment_bytes) as u64),
             }
         }
-        for datagram in &datagrams {
+        for datagram in pieces.iter().flat_map(|piece| piece.chunks(segment_bytes)) {
             if let Err(error) = self.socket.get_ref().send_to(datagram, destination) {
                 // An address of an offer that cannot be reached from here is no news.
                 tracing::trace!(%error, "sending a datagram");
@@ -114,9 +119,9 @@ impl Udp {
         }
     }
 
-    fn send_at_once(&self, destination: SocketAddr, datagrams: &[Vec<u8>]) -> io::Result<()> {
-        let slices: Vec<IoSlice<'_>> = datagrams.iter().map(|datagram| IoSlice::new(datagram)).collect();
-        let segment_bytes = u16::try_from(datagrams[0].len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    fn send_at_once(&self, destination: SocketAddr, pieces: &[Vec<u8>], segment_bytes: usize) -> io::Result<()> {
+        let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let segment_bytes = u16::try_from(segment_bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
         send_segments(self.socket.get_ref(), destination, &slices, segment_bytes)
     }
 
@@ -130,13 +135,17 @@ impl Udp {
 }
 
 impl Run {
-    fn fits(&self, destination: SocketAddr, datagram: &[u8]) -> bool {
-        let (Some(first), Some(last)) = (self.datagrams.first(), self.datagrams.last()) else { return true };
+    fn fits(&self, destination: SocketAddr, bytes: usize, segment_bytes: usize) -> bool {
+        if self.pieces.is_empty() {
+            return true;
+        }
+        let is_alike = segment_bytes == self.segment_bytes || bytes <= segment_bytes && bytes <= self.segment_bytes;
+        let together = self.bytes + bytes;
         self.destination == Some(destination)
-            && last.len() == first.len()
-            && datagram.len() <= first.len()
-            && self.datagrams.len() < MOST_SEGMENTS
-            && self.bytes + datagram.len() <= MOST_SEGMENTS_BYTES
+            && is_alike
+            && self.bytes.is_multiple_of(self.segment_bytes)
+            && together.div_ceil(self.segment_bytes) <= MOST_SEGMENTS
+            && together <= MOST_SEGMENTS_BYTES
     }
 }
 

@@ -53,7 +53,7 @@ impl Rtc {
                 let Some(discovery) = &mut *asked else { return };
                 match discovery.poll(Instant::now()) {
                     Discovering::Ask(question) => {
-                        udp.queue(question.destination, question.bytes);
+                        udp.queue(question.destination, question.bytes, question.segment_bytes);
                         udp.flush();
                     }
                     Discovering::Over => {

@@ -282,14 +282,13 @@ impl Rtc {
     fn send(&self, datagram: Datagram) {
         if datagram.protocol == Protocol::Udp {
             if let Some(udp) = &self.0.udp {
-                udp.queue(datagram.destination, datagram.bytes);
+                udp.queue(datagram.destination, datagram.bytes, datagram.segment_bytes);
             }
             return;
         }
         let connections = self.0.connections.borrow();
-        if let Some(connection) = connections.get(&datagram.destination)
-            && let Some(frame) = frame(&datagram.bytes)
-        {
+        let Some(connection) = connections.get(&datagram.destination) else { return };
+        for frame in datagram.segments().filter_map(frame) {
             // Full, the newest is dropped: the peer asks for what it misses.
             if connection.frames.try_send(frame).is_err() {
                 self.0.counters.unsent.set(self.0.counters.unsent.get() + 1);
