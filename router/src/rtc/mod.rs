@@ -25,6 +25,7 @@
 //! secure transport must, and reads the wall clock once in a process, to write NTP times (RFC 3550, 6.4.1). All else goes by the `now`
 //! that is given, which is what the tests in virtual time show.
 
+mod able;
 mod allowance;
 mod answer;
 mod clock;
@@ -50,6 +51,7 @@ mod resends;
 mod rtcp;
 mod srtp;
 mod table;
+mod track;
 mod turn;
 mod viewer;
 mod vp8;

@@ -3,22 +3,22 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use str0m::format::{Codec, CodecSpec};
+use str0m::format::Codec;
 use str0m::media::{MediaKind, Mid};
 use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Rtc, RtcConfig};
 
+use super::able::Able;
 use super::allowance::Allowance;
-use super::egress::{Again, Burst, Egress, Extensions, Manner, Stream};
+use super::egress::{Burst, Egress, Manner, Stream};
 use super::estimate::{Estimator, Fate};
 use super::keys::{self, Keys};
-use super::loss::Loss;
 use super::meter::Meter;
-use super::offered::Offered;
 use super::outbox::{Outbox, Piece};
 use super::resends::Resends;
 use super::rtcp::{self, Arrivals, Feedback, ReferenceClock};
 use super::srtp::{self, Opener};
+use super::track::Track;
 use super::{Clock, Offer};
 use crate::broadcast::{Bitrates, Media, Unit};
 
@@ -32,8 +32,6 @@ pub(super) struct Viewer {
     audio: Option<Track>,
     /// Nothing before there are keys.
     secure: Option<Secure>,
-    /// The bits a second that there are for it.
-    bitrates: Bitrates,
     clock: Clock,
     cname: String,
     outbox: Outbox,
@@ -43,22 +41,13 @@ pub(super) struct Viewer {
     gate: Option<Instant>,
     /// When a picture was last sent.
     shown: Option<Instant>,
-    /// What was said last of what it can take, and what is to be said.
-    told_bps: Option<u32>,
-    able: Option<u32>,
+    able: Able,
     key_wanted: bool,
     /// The last full intra request, which comes again until it is answered.
     request: Option<(u32, u8)>,
-    /// What there was to send of pictures, lately and for longer.
-    offered: [Offered; 2],
-    /// Since when it has said that it can take less than it was told.
-    doubted: Option<Instant>,
     /// What estimates what its way carries; nothing where the viewer does, or nobody.
     estimator: Option<Estimator>,
     reference: ReferenceClock,
-    /// What it said last that it can take itself.
-    said_bps: Option<u64>,
-    loss: Loss,
 }
 
 /// What there are keys for.
@@ -66,13 +55,6 @@ struct Secure {
     egress: Egress,
     opener: Opener,
     room: Vec<u8>,
-}
-
-struct Track {
-    codec: Codec,
-    stream: Stream,
-    /// The number of the next packet of sound.
-    next: u64,
 }
 
 /// What a viewer has to say.
@@ -92,7 +74,6 @@ impl Viewer {
             video: None,
             audio: None,
             secure: None,
-            bitrates,
             clock,
             cname: String::new(),
             outbox: Outbox::new(),
@@ -100,16 +81,11 @@ impl Viewer {
             allowance: Allowance::default(),
             gate: None,
             shown: None,
-            told_bps: None,
-            able: None,
+            able: Able::new(bitrates),
             key_wanted: false,
             request: None,
-            offered: [Offered::over(LATELY), Offered::over(LONGER)],
-            doubted: None,
             estimator,
             reference: ReferenceClock::default(),
-            said_bps: None,
-            loss: Loss::new(bitrates.most_bps),
         }
     }
 
@@ -150,6 +126,7 @@ impl Viewer {
             if track.is_none() {
                 *track = Track::of(rtc, mid, kind);
                 self.cname = cname;
+                self.able.has_sound = self.audio.is_some();
             }
         }
     }
@@ -197,7 +174,8 @@ impl Viewer {
                 }
                 if self.video.as_ref().is_some_and(|video| video.stream.ssrc == ssrc) && self.estimator.is_none() {
                     meter.handle_share(lost);
-                    self.handle_loss(lost, now);
+                    let able = self.able.handle_loss(lost, now);
+                    self.take(able, now);
                 }
             }
             Feedback::Missing { ssrc, numbers } => {
@@ -212,8 +190,8 @@ impl Viewer {
                 self.request = request.or(self.request);
             }
             &Feedback::Able { bps } if self.estimator.is_none() => {
-                self.said_bps = Some(bps);
-                self.take_doubtful(bps.min(self.loss.rate_bps()), now, DOUBT);
+                let able = self.able.handle_said(bps, now);
+                self.take(able, now);
             }
             &Feedback::Time { ssrc, middle } => {
                 if let Some(secure) = &mut self.secure {
@@ -237,62 +215,15 @@ impl Viewer {
         if let Some(lost) = estimator.lost(now) {
             meter.handle_share(lost);
         }
-        self.take_estimate(estimate, now);
+        let able = self.able.handle_estimate(estimate);
+        self.take(Some(able), now);
     }
 
-    /// Takes which part was lost of the pictures. It is all there is to know of a viewer that neither says when packets arrived nor what it can
-    /// take.
-    fn handle_loss(&mut self, lost: f32, now: Instant) {
-        if self.loss.handle_report(lost, self.offered[0].rate_bps(now)) {
-            self.take_doubtful(self.said_bps.unwrap_or(u64::MAX).min(self.loss.rate_bps()), now, Duration::ZERO);
+    /// Takes what there is for pictures, if that was said.
+    fn take(&mut self, pictures_bps: Option<u32>, now: Instant) {
+        if let Some(rate_bps) = pictures_bps {
+            self.allowance.set_rate(rate_bps, now);
         }
-    }
-
-    /// Takes what a viewer says itself. What falls is taken when enough was sent to say so, and it has been there for some time; and of the rate
-    /// before most is kept.
-    fn take_doubtful(&mut self, bits: u64, now: Instant, some_time: Duration) {
-        let pictures = self.pictures_of(bits);
-        let before = self.allowance.rate_bps();
-        let falls = pictures < before.unwrap_or(self.bitrates.usual_bps);
-        if falls && !self.is_tried(pictures, now) {
-            self.doubted = None;
-            return;
-        }
-        let since = self.doubted.filter(|_| falls).unwrap_or(now);
-        self.doubted = falls.then_some(since);
-        if !falls || now >= since + some_time {
-            self.take(before.map_or(pictures, |before| pictures.max(before / 4 * 3)), now);
-        }
-    }
-
-    fn take_estimate(&mut self, bits: u64, now: Instant) {
-        self.take(self.pictures_of(bits), now);
-    }
-
-    /// What there is for pictures of so many bits a second.
-    fn pictures_of(&self, bits: u64) -> u32 {
-        let sound = if self.audio.is_some() { SOUND_BPS } else { 0 };
-        // RTP's headers, and what has to be sent again.
-        let pictures = (bits / 16 * 15).saturating_sub(sound).max(LEAST_BPS);
-        u32::try_from(pictures).unwrap_or(u32::MAX)
-    }
-
-    fn take(&mut self, pictures: u32, now: Instant) {
-        self.allowance.set_rate(pictures, now);
-        // More than there is, is as good as more still; less than a fiftieth is no news.
-        let told = pictures.min(self.bitrates.most_bps / 4 * 5);
-        if self.told_bps.is_none_or(|before| before.abs_diff(told) > before / 50) {
-            self.told_bps = Some(told);
-            self.able = Some(told);
-        }
-    }
-
-    /// Whether so much was sent that an estimate which falls to `estimate_bps` says something of the way. One that grows does always; but of a
-    /// screen that stands still a viewer sees little, and thinks that little more would fit.
-    fn is_tried(&self, estimate_bps: u32, now: Instant) -> bool {
-        let [lately, longer] = [0, 1].map(|nth| self.offered[nth].rate_bps(now));
-        let allowed = f64::from(self.told_bps.unwrap_or(self.bitrates.usual_bps).min(self.bitrates.most_bps));
-        longer > allowed * 0.6 || lately.min(longer) * 0.8 > f64::from(estimate_bps)
     }
 
     /// Queues a unit, of which `at` is the moment; says whether there is a track for it.
@@ -312,7 +243,7 @@ impl Viewer {
                 let Some(track) = &mut self.video else { return false };
                 let rtp_time = track.time(unit);
                 let bytes = unit.payloads.iter().map(|payload| payload.len()).sum();
-                self.offered.iter_mut().for_each(|offered| offered.add(bytes, now));
+                self.able.offer(bytes, now);
                 self.want(now);
                 // Of one that gets no pictures for now, too: more is wanted.
                 if self.allowance.admit(unit.key, bytes, now) {
@@ -358,26 +289,22 @@ impl Viewer {
         if std::mem::take(&mut self.key_wanted) {
             return Some(ViewerOutput::KeyWanted);
         }
-        if let Some(bits) = self.able.take() {
+        if let Some(bits) = self.able.poll() {
             return Some(ViewerOutput::Able(bits));
         }
         self.secure.as_mut()?.egress.poll().map(ViewerOutput::Send)
     }
 
-    fn is_little(&self, now: Instant) -> bool {
-        self.offered[0].rate_bps(now) < QUIET_BPS
-    }
-
     /// Whether so little is sent that nobody needs an estimate: what it is probed with are packets, too.
     fn is_quiet(&self, now: Instant) -> bool {
-        let is_shown = |shown| now.saturating_duration_since(shown) >= if self.is_little(now) { PAUSE } else { IDLE };
+        let is_shown = |shown| now.saturating_duration_since(shown) >= if self.able.is_little(now) { PAUSE } else { IDLE };
         !self.outbox.is_waiting() && self.shown.is_none_or(is_shown)
     }
 
     /// Has the way looked at for more than it is known to carry, if more is wanted.
     fn want(&mut self, now: Instant) {
-        let quiet = self.is_quiet(now) && self.is_little(now);
-        let wanted = u64::from(self.bitrates.most_bps) * 5 / 4 + SOUND_BPS;
+        let quiet = self.is_quiet(now) && self.able.is_little(now);
+        let wanted = self.able.wanted_bps();
         if let Some(estimator) = &mut self.estimator {
             estimator.set_wanted(if quiet { 0 } else { wanted }, now);
         }
@@ -409,7 +336,7 @@ impl Viewer {
     fn resend(&mut self, number: u16, now: Instant) {
         let Some(track) = &mut self.video else { return };
         let Some(piece) = self.outbox.sent(number) else { return };
-        if self.resends.admit(piece.number, piece.payload.len(), self.offered[0].rate_bps(now), now) {
+        if self.resends.admit(piece.number, piece.payload.len(), self.able.offered_bps(now), now) {
             send(&mut self.secure, &mut self.estimator, &mut track.stream, &piece, Manner::Again, now);
         }
     }
@@ -422,7 +349,8 @@ impl Viewer {
         // What nobody has answered for a while lowers it.
         let estimate = estimator.rate_bps();
         if estimate != before {
-            self.take_estimate(estimate, now);
+            let able = self.able.handle_estimate(estimate);
+            self.take(Some(able), now);
         }
         let Some(wanted) = padding else { return };
         let Some(track) = &mut self.video else { return };
@@ -477,47 +405,6 @@ fn send(
     bytes
 }
 
-impl Track {
-    /// A track in the codec that we send, if the viewer takes it.
-    fn of(rtc: &mut Rtc, mid: Mid, kind: MediaKind) -> Option<Self> {
-        let media = rtc.media(mid)?;
-        let (wanted, map) = (media.remote_pts(), media.remote_extmap());
-        let taken = |fits: fn(&CodecSpec) -> bool| {
-            rtc.codec_config().params().iter().find(|params| wanted.contains(&params.pt()) && fits(&params.spec()))
-        };
-        let params = match kind {
-            MediaKind::Audio => taken(|spec| spec.codec == Codec::Opus),
-            // Everybody else watches H.264: another encoder only for who does not take that. Its other packetization mode has no fragments.
-            MediaKind::Video => taken(|spec| spec.codec == Codec::H264 && spec.format.packetization_mode == Some(1))
-                .or_else(|| taken(|spec| spec.codec == Codec::Vp8)),
-        }?;
-        let CodecSpec { codec, clock_rate, .. } = params.spec();
-        let extensions = Extensions {
-            mid: map.id_of(Extension::RtpMid),
-            transport_number: map.id_of(Extension::TransportSequenceNumber),
-            send_time: map.id_of(Extension::AbsoluteSendTime),
-            playout_delay: map.id_of(Extension::PlayoutDelay).filter(|_| kind == MediaKind::Video),
-            capture_time: map.id_of(Extension::AbsoluteCaptureTime),
-        };
-        let (payload_type, resend) = (*params.pt(), params.resend());
-        let mut api = rtc.direct_api();
-        let stream = api.stream_tx_by_mid(mid, None)?;
-        // What the viewer has shown before it comes again is of use for pictures alone.
-        let again = stream.rtx().zip(resend).filter(|_| kind == MediaKind::Video);
-        let again = again.map(|(ssrc, payload_type)| Again::new(*ssrc, *payload_type));
-        Some(Self {
-            codec,
-            stream: Stream::new(*stream.ssrc(), payload_type, clock_rate.get(), mid.to_string(), extensions, again),
-            next: 1,
-        })
-    }
-
-    /// A unit's RTP time, which wraps.
-    fn time(&self, unit: &Unit) -> u32 {
-        unit.time.to_ticks(self.stream.rate) as u32
-    }
-}
-
 /// What is probed with less is, is probed with small packets.
 const SMALL_PROBE: usize = 6_000;
 
@@ -533,23 +420,8 @@ const BURST_PACKETS: usize = 32;
 /// How much faster than the viewer's rate the rest of a picture follows, as browsers do it.
 const SPREAD: f64 = 2.5;
 
-/// Shorter than the distance of regular key frames, and longer.
-const LATELY: Duration = Duration::from_millis(500);
-const LONGER: Duration = Duration::from_secs(4);
-
-/// A viewer thinks of a burst on a busy machine what it would think of a narrow way, and then of the rest behind it that little more fits:
-/// what it says must hold while there is something to send. Half-way between two reports that are a second apart.
-const DOUBT: Duration = Duration::from_millis(500);
-
-/// What is set aside for sound, with its headers.
-const SOUND_BPS: u64 = 110_000;
-
-/// Less than this is no estimate of a way that carries media at all, and nothing is to be divided by it.
-const LEAST_BPS: u64 = 30_000;
-
 /// So long after its last picture a viewer's estimate may grow old.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// A caret that blinks is less than this, with pauses longer than that: any estimate would be of the pauses.
-const QUIET_BPS: f64 = 64_000.0;
+/// The same while next to nothing is sent.
 const PAUSE: Duration = Duration::from_millis(20);
