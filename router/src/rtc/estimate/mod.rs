@@ -69,9 +69,17 @@ pub(super) struct Estimator {
     newest_arrived: Micros,
     /// Whether feedback came at all.
     heard: bool,
-    /// When the oldest packet was sent that no feedback came after, and how many were since; and when the rate was last halved for it.
-    unanswered: Option<(Micros, u32)>,
+    /// What no feedback came after, and when the rate was last halved for it.
+    unanswered: Option<Unanswered>,
     halved: Option<Micros>,
+}
+
+/// Packets that were sent without a pause, and that nothing was heard of.
+#[derive(Clone, Copy, Debug)]
+struct Unanswered {
+    since: Micros,
+    last: Micros,
+    packets: u32,
 }
 
 /// Microseconds since an estimator's first moment.
@@ -105,8 +113,9 @@ impl Estimator {
     pub(super) fn handle_sent(&mut self, number: u16, bytes: usize, probe: bool, now: Instant) {
         let now = self.advance(now);
         self.history.push(number, bytes, now);
-        let (since, packets) = self.unanswered.unwrap_or((now, 0));
-        self.unanswered = Some((since, packets.saturating_add(1)));
+        let fresh = Unanswered { since: now, last: now, packets: 0 };
+        let before = self.unanswered.filter(|before| now < before.last + SILENCE).unwrap_or(fresh);
+        self.unanswered = Some(Unanswered { last: now, packets: before.packets.saturating_add(1), ..before });
         if probe {
             self.probes.handle_sent(number, bytes);
         }
@@ -217,7 +226,9 @@ impl Estimator {
 
     /// When the rate is to be halved next, as nothing is heard of what was sent.
     fn silence(&self) -> Option<Micros> {
-        let (since, _) = self.unanswered.filter(|&(_, packets)| self.heard && packets >= SILENCE_PACKETS)?;
+        // Of a few that were all that was sent, the one feedback may have been lost.
+        let lasts = |what: &Unanswered| what.packets >= SILENCE_PACKETS && what.last >= what.since + SILENCE_SENT;
+        let Unanswered { since, .. } = self.unanswered.filter(|what| self.heard && !self.rate.is_least() && lasts(what))?;
         let trip = self.round_trip.unwrap_or(LEAST_TRIP).clamp(LEAST_TRIP, MOST_TRIP);
         Some(self.halved.map_or(since + SILENCE, |halved| halved + trip))
     }
@@ -284,6 +295,8 @@ const MOST_TIME: Micros = 1 << 52;
 const SILENCE: Micros = 1_000_000;
 /// Fewer packets may all have been lost by chance, and of none that arrives there is no feedback.
 const SILENCE_PACKETS: u32 = 5;
+/// They are to have been sent over so long: two feedbacks were due at the least.
+const SILENCE_SENT: Micros = 300_000;
 /// The times in which the rate is halved then.
 const LEAST_TRIP: Micros = 200_000;
 const MOST_TRIP: Micros = 1_000_000;

@@ -64,6 +64,11 @@ impl Rate {
         self.bps
     }
 
+    /// Whether it cannot fall.
+    pub(super) fn is_least(&self) -> bool {
+        self.bps <= LEAST_BPS
+    }
+
     /// Whether this is a time to look for more.
     pub(super) fn may_probe(&self) -> bool {
         self.drains.is_none() && self.loses.is_none()

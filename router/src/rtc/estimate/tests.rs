@@ -251,6 +251,27 @@ fn nothing_is_probed_that_nobody_wants_nor_before_anything_is_heard() {
 }
 
 #[test]
+fn silence_after_the_last_picture_says_nothing_of_the_way() {
+    let mut estimator = Estimator::new(1_000_000);
+    let at = |millis| epoch() + Duration::from_millis(millis);
+    let fate = |number| [Fate { number, arrived: Some(Duration::from_secs(5)) }].into_iter();
+    estimator.handle_sent(0, 1_200, false, at(0));
+    estimator.handle_feedback(fate(0), at(100));
+    let before = estimator.rate_bps();
+    (1..10).for_each(|number| estimator.handle_sent(number, 1_200, false, at(100 + u64::from(number) * 10)));
+    assert_eq!((estimator.poll_padding(at(9_000)), estimator.rate_bps(), estimator.deadline()), (None, before, None));
+    estimator.handle_sent(10, 1_200, false, at(10_000));
+    assert_eq!((estimator.poll_padding(at(10_000)), estimator.rate_bps()), (None, before), "nor when others follow");
+    (11..60).for_each(|number| estimator.handle_sent(number, 1_200, false, at(10_000 + u64::from(number - 10) * 30)));
+    estimator.poll_padding(at(11_500));
+    assert!(estimator.rate_bps() < before, "{}", estimator.rate_bps());
+    for nth in 0..100 {
+        estimator.poll_padding(at(12_000 + nth * 1_000));
+    }
+    assert_eq!(estimator.deadline(), None, "it is not looked at for ever");
+}
+
+#[test]
 fn whatever_a_viewer_says_the_rate_is_plausible_and_recovers() {
     for seed in 0..4_u64 {
         let mut world = World::new(1_000_000, Way { lost: seed % 3 * 100, ..Way::of(WIDE) });
