@@ -16,6 +16,7 @@ import chromium
 import media
 import pytest
 import rtmp
+import sandbox
 import wait
 import yaml
 from crosspoint import BINARY, REPOSITORY, Crosspoint
@@ -223,6 +224,19 @@ def test_memory_at_rest_is_read_by_what_the_figures_name(crosspoint):
     (command,) = re.findall(r"`(grep [^`]*smaps_rollup)`", README)
     told = subprocess.run(["bash", "-c", command.replace("$(pidof crosspoint)", str(crosspoint.process.pid))], capture_output=True, text=True)
     assert {line.split(":")[0] for line in told.stdout.splitlines()} == {"Rss", "Private_Dirty"}
+
+
+def test_display_that_is_missing_is_there_once_it_is_started_as_told(tmp_path):
+    (started,) = re.findall(r"`(Xvfb :0 [^`]*)`", README)
+    program, _, *flags = started.split()
+    check = [BINARY, "--check", "--listen=127.0.0.1:0", "--rtmp-listen=off", "--rtmps-listen=off", "--camera=off", "--microphone=off"]
+    missing = subprocess.run([*check, "--display=:4242"], capture_output=True, text=True)
+    assert missing.returncode and "no X server answers" in missing.stdout + missing.stderr
+    display = sandbox.Display(tmp_path, server=[program, *flags])
+    try:
+        subprocess.run([*check, f"--display={display.name}"], check=True, capture_output=True)
+    finally:
+        display.end()
 
 
 def test_command_lines_of_ours_are_taken():
