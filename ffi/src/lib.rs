@@ -21,6 +21,7 @@ pub mod exit;
 pub mod fd;
 pub mod lend;
 pub mod map;
+pub mod opus;
 #[cfg(feature = "pulse")]
 pub mod pulse;
 pub mod ring;

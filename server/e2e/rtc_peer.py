@@ -9,8 +9,9 @@ import clip
 import numpy as np
 import wait
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
+from aiortc.codecs.opus import OpusEncoder
 from aiortc.contrib.media import MediaPlayer
-
+from aiortc.rtp import RtpPacket, is_rtcp
 
 # Samples kept, at 48 kHz.
 KEPT = 96_000
@@ -86,6 +87,26 @@ class Peer:
                     capabilities = [one for one in sender.getCapabilities("video").codecs if one.mimeType in (f"video/{codec}", "video/rtx")]
                     transceiver.setCodecPreferences(capabilities)
             self._player = player
+
+        self._loop.run(add())
+
+    def speak(self, path, lost_every: int):
+        """Adds a file's sound as packets that repeat what was in the one before (in-band forward error correction); some are lost."""
+
+        async def add():
+            self._player = MediaPlayer(str(path), loop=True)
+            sender = self.pc.addTrack(self._player.audio)
+            encoder = OpusEncoder()
+            encoder.codec.bit_rate = 48_000
+            encoder.codec.options = {"application": "voip", "fec": "1", "packet_loss": "20"}
+            sender._RTCRtpSender__encoder = encoder
+            send = sender.transport._send_rtp
+
+            async def send_some(data):
+                if is_rtcp(data) or RtpPacket.parse(data).sequence_number % lost_every:
+                    await send(data)
+
+            sender.transport._send_rtp = send_some
 
         self._loop.run(add())
 

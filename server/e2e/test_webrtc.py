@@ -14,6 +14,7 @@ import time
 import chromium
 import media
 import namespace
+import notes
 import pattern
 import pytest
 import rtc_peer
@@ -172,6 +173,17 @@ def test_aiortc_is_seen_and_heard(crosspoint, eye, ear, peers, codec):
     peer.close()
     eye.until_black()
     wait.until(lambda: crosspoint.stats()["video_publishers"] == 0, "the publisher to be gone")
+
+
+def test_lost_sound_is_heard_that_the_next_packet_repeats(crosspoint, ear, peers, folder):
+    crosspoint.configure(None, WEBRTC)
+    notes.write(tune := folder / "tune.wav")
+    peer = peers()
+    peer.speak(tune, lost_every=5)
+    peer.connect(crosspoint, OFFER)
+    # Without what is repeated it would be 4 of 5, and what is guessed right.
+    heard = lambda: notes.heard(ear.last(3 * notes.RATE))
+    wait.until(lambda: heard() > 0.95, lambda: f"a tune without gaps ({heard():.0%} of it)")
 
 
 @any_runtime

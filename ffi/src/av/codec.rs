@@ -14,6 +14,8 @@ use crate::{Codec, CodecId, Error, Parameters, Payload, Remedy, Result};
 pub(super) fn decoder(codec: Codec, parameters: Option<&Parameters>) -> Result<Unopened> {
     let found = match codec {
         Codec::OtherAudio(CodecId(id)) | Codec::OtherVideo(CodecId(id)) => listed(id),
+        // FFmpeg's own makes noise of stereo packets with forward error correction (5.1).
+        Codec::Opus => called(c"libopus"),
         Codec::Aac
         | Codec::Av1
         | Codec::H264
@@ -22,7 +24,6 @@ pub(super) fn decoder(codec: Codec, parameters: Option<&Parameters>) -> Result<U
         | Codec::Mp3
         | Codec::Mpeg1Video
         | Codec::Mpeg2Video
-        | Codec::Opus
         | Codec::Vp8
         | Codec::Vp9 => KNOWN
             .into_iter()
@@ -60,10 +61,10 @@ fn listed(id: u32) -> *const ff::AVCodec {
     }
 }
 
-/// Makes the context of FFmpeg's decoder called `name`, not yet open.
-pub(super) fn decoder_called(name: &CStr) -> Result<Unopened> {
+/// FFmpeg's decoder of that name, or null.
+fn called(name: &CStr) -> *const ff::AVCodec {
     // SAFETY: looks a terminated name up in a static table.
-    Unopened::new(unsafe { ff::avcodec_find_decoder_by_name(name.as_ptr()) }, "finding a decoder")
+    unsafe { ff::avcodec_find_decoder_by_name(name.as_ptr()) }
 }
 
 /// Makes the context of FFmpeg's encoder called `name`, not yet open.

@@ -26,6 +26,7 @@ mod input;
 mod layout;
 mod lend;
 mod log;
+mod opus;
 mod owned;
 mod packet;
 mod painter;

@@ -2,15 +2,14 @@
 
 use std::ops::RangeInclusive;
 
-use crosspoint_ffi::MediaTime;
-
-use crate::wire::opus;
+use crosspoint_ffi::{MediaTime, Payload, opus};
 
 /// Notices what is missing between the Opus packets of a publisher.
 ///
 /// A packet that was lost has a place in time, and its samples would be missing from it for good: what follows would be early, and what is
-/// held before the ear less. For each frame that is missing stands one of no bytes, which decoders take for a loss (RFC 6716, 3.1) and make
-/// up for by what was there before. A sender that is silent sends nothing for a while (discontinuous transmission), and loses nothing.
+/// held before the ear less. For each frame that is missing stands one of no bytes, which the decoder makes up for, and with the last goes the
+/// packet that came, in which a sender may repeat it. A sender that is silent sends nothing for a while (discontinuous transmission), and
+/// loses nothing.
 #[derive(Debug, Default)]
 pub(super) struct Concealment {
     /// The number after the last packet's, and when that packet's sound ends, in its clock.
@@ -20,22 +19,24 @@ pub(super) struct Concealment {
 impl Concealment {
     /// Takes the next packet: its `numbers`, when it begins and its bytes. Says what stands for what is missing before it, each with how long
     /// before it begins.
-    pub(super) fn handle(
+    pub(super) fn handle<'a>(
         &mut self,
         numbers: RangeInclusive<u64>,
         ticks: u64,
-        packet: &[u8],
-    ) -> impl Iterator<Item = (MediaTime, [u8; 1])> + use<> {
-        // What it is, but not how many frames it has: one (RFC 6716, 3.1).
-        let frame = [packet.first().copied().unwrap_or(0) & !0b11];
-        let (length, whole) = (opus::duration(&frame), opus::duration(packet));
+        packet: &'a [u8],
+    ) -> impl Iterator<Item = (MediaTime, Payload)> + use<'a> {
+        let lost = opus::lost(packet);
+        let (length, whole) = (opus::duration(&lost), opus::duration(packet));
         let end = ticks.wrapping_add_signed(whole.to_ticks(RATE));
         let before = self.next.replace((numbers.end().wrapping_add(1), end));
         let missing = before
             .filter(|(number, _)| number < numbers.start())
             .map_or(MediaTime::ZERO, |(_, ended)| MediaTime::from_ticks(ticks.wrapping_sub(ended).cast_signed(), RATE));
         let frames = if missing > MOST { 0 } else { missing.as_nanos().max(0) / length.as_nanos().max(1) };
-        (0..frames).rev().map(move |left| (MediaTime::from_nanos(length.as_nanos() * (left + 1)), frame))
+        (1..=frames).rev().map(move |left| {
+            let stand_in = if left == 1 { opus::lost_before(packet) } else { lost.clone() };
+            (MediaTime::from_nanos(length.as_nanos() * left), stand_in)
+        })
     }
 }
 
@@ -54,16 +55,22 @@ mod tests {
     use super::super::tests::ms;
     use super::*;
 
-    /// Fullband, 20 ms, stereo, one frame; then the same with two frames.
+    /// Fullband, 20 ms, stereo, one frame; then the same with two frames; then one with a SILK layer, which can hold a repetition.
     const ONE: u8 = 0xfc;
     const TWO: u8 = 0xfd;
+    const SILK: u8 = 0x7c;
 
     /// How long before the last of two packets something stands for what was lost, in milliseconds, and as what.
     fn stands(first: (u64, u64, u8), second: (u64, u64, u8)) -> Vec<(i64, u8)> {
         let mut concealment = Concealment::default();
         assert_eq!(concealment.handle(first.0..=first.0, first.1, &[first.2, 1]).count(), 0, "nothing is missing before the first");
-        let lost = concealment.handle(second.0..=second.0, second.1, &[second.2, 1]);
-        lost.map(|(before, [toc])| (before.as_nanos() / 1_000_000, toc)).collect()
+        let packet = [second.2, 1];
+        let lost = concealment.handle(second.0..=second.0, second.1, &packet);
+        lost.map(|(before, stand_in)| {
+            assert!(opus::is_lost(&stand_in));
+            (before.as_nanos() / 1_000_000, opus::repetition(&stand_in).map_or(stand_in[0], |next| next[0]))
+        })
+        .collect()
     }
 
     #[test]
@@ -73,6 +80,15 @@ mod tests {
         assert_eq!(stands((7, 960, ONE), (10, 3_840, ONE)), [(40, ONE), (20, ONE)]);
         assert_eq!(stands((7, 960, TWO), (9, 4_800, TWO)), [(40, ONE), (20, ONE)], "two frames a packet");
         assert_eq!(stands((7, 0u64.wrapping_sub(480), ONE), (9, 1_440, ONE)), [(20, ONE)], "a clock that begins anew");
+    }
+
+    #[test]
+    fn packet_after_a_loss_goes_along_with_the_last_frame() {
+        let mut concealment = Concealment::default();
+        assert_eq!(concealment.handle(7..=7, 960, &[SILK, 1]).count(), 0);
+        let lost: Vec<_> = concealment.handle(10..=10, 3_840, &[SILK, 2]).map(|(_, stand_in)| stand_in).collect();
+        let repetitions: Vec<_> = lost.iter().map(|stand_in| opus::repetition(stand_in)).collect();
+        assert_eq!(repetitions, [None, Some(&[SILK, 2][..])]);
     }
 
     #[test]
@@ -93,7 +109,7 @@ mod tests {
         }
         world.run(ms(200));
         let sounds: Vec<_> = world.packets().filter(|packet| packet.codec == Codec::Opus).collect();
-        let stands = sounds.iter().filter(|packet| packet.data.len() == 1).count();
+        let stands = sounds.iter().filter(|packet| opus::is_lost(&packet.data)).count();
         assert!((90..=210).contains(&stands), "{stands} stand for what was lost");
         let even = sounds
             .windows(2)

@@ -87,7 +87,7 @@ impl Publisher {
         if codec == Codec::Opus {
             let (first, last) = (**data.seq_range.start(), **data.seq_range.end());
             let lost = self.concealment.handle(first..=last, data.time.numer(), &data.data);
-            let stands = |(before, bytes): (MediaTime, [u8; 1])| packet(Payload::copy_from_slice(&bytes), pts.map(|pts| pts - before));
+            let stands = |(before, data): (MediaTime, Payload)| packet(data, pts.map(|pts| pts - before));
             self.packets.extend(lost.map(stands));
         }
         self.packets.push_back(packet(Payload::copy_from_slice(&data.data), pts));

@@ -6,7 +6,6 @@ pub mod flv;
 pub mod h264;
 pub mod ivf;
 pub mod mp3;
-pub(crate) mod opus;
 pub mod rtmp;
 pub mod sound;
 pub mod ts;

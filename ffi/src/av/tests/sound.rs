@@ -1,9 +1,10 @@
 use std::f64::consts::TAU;
+use std::ops::Range;
 use std::time::Instant;
 
 use super::clip::packets;
 use crate::av::{AudioDecoder, AudioEncoder, Resampler};
-use crate::{AudioFormat, Codec, MediaTime, Packet, Payload, Remedy};
+use crate::{AudioFormat, Codec, MediaTime, Packet, Parameters, Payload, Remedy, opus};
 
 const TARGET: AudioFormat = AudioFormat::STEREO_48K;
 
@@ -13,7 +14,10 @@ fn tone(rate: u32, seconds: u32, codec: Codec, options: &str) -> Vec<Packet> {
 
 /// Decodes and resamples everything, pulling `pull_bytes` at a time.
 fn play(codec: Codec, packets: &[Packet], pull_bytes: usize) -> Vec<i16> {
-    let mut decoder = AudioDecoder::new(codec).expect("a decoder");
+    listen(AudioDecoder::new(codec).expect("a decoder"), packets, pull_bytes)
+}
+
+fn listen(mut decoder: AudioDecoder, packets: &[Packet], pull_bytes: usize) -> Vec<i16> {
     let mut resampler = Resampler::new(TARGET);
     let mut heard = Vec::new();
     let mut room = vec![0; pull_bytes];
@@ -307,6 +311,55 @@ fn opus_frame_of_no_bytes_is_made_up_for() {
             piece.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>().sqrt()
         };
         assert!(loudness(&heard) > 0.5 * loudness(&whole), "{} of {}", loudness(&heard), loudness(&whole));
+    }
+}
+
+/// How loud what is wrong in `heard` is beside `whole`, over these samples of both channels.
+fn error(heard: &[i16], whole: &[i16], samples: Range<usize>) -> f64 {
+    let power = |sample: f64| sample * sample;
+    let pairs = heard[samples.clone()].iter().zip(&whole[samples]);
+    let (wrong, right) = pairs.fold((0.0, 0.0), |(wrong, right), (&heard, &whole)| {
+        (wrong + power(f64::from(heard) - f64::from(whole)), right + power(f64::from(whole)))
+    });
+    (wrong / right).sqrt()
+}
+
+/// Notes of 40 ms, which nobody guesses from those before, as packets of 20 ms.
+fn notes(options: &str) -> Vec<Packet> {
+    let notes = r"aevalsrc=0.5*sin(2*PI*t*(300+170*mod(floor(t*25)*floor(t*25)\,11))):s=48000:d=3";
+    packets(notes, Codec::Opus, &format!("-c:a libopus -application voip -packet_loss 30 {options}"))
+}
+
+#[test]
+fn lost_opus_frame_is_what_the_next_packet_repeats() {
+    let packets = notes("-b:a 24k -fec 1");
+    let frame = 2 * 960;
+    let whole = play(Codec::Opus, &packets, 1 << 16);
+    let (mut guessed, mut repeated) = (0.0, 0.0);
+    for lost in (20..140).step_by(9) {
+        let heard_wrong = |stand_in: fn(&[u8]) -> Payload| {
+            let mut holed = packets.clone();
+            holed[lost].data = stand_in(&packets[lost + 1].data);
+            let heard = play(Codec::Opus, &holed, 1 << 16);
+            assert_eq!(heard.len(), whole.len(), "what follows is in its place");
+            error(&heard, &whole, lost * frame..(lost + 3) * frame)
+        };
+        guessed += heard_wrong(opus::lost);
+        repeated += heard_wrong(opus::lost_before);
+    }
+    assert!(repeated < 0.5 * guessed, "{repeated} beside {guessed}");
+}
+
+#[test]
+fn opus_that_repeats_itself_in_stereo_is_what_it_would_be_without() {
+    let stereo = |options| notes(&format!("-ac 2 -b:a 48k {options}"));
+    let (plain, repeating) = (stereo("-fec 0"), stereo("-fec 1"));
+    let container = Parameters { sample_rate: 48_000, channels: 2, format: -1, ..Parameters::default() };
+    for parameters in [None, Some(container)] {
+        let hear = |packets: &[Packet]| listen(AudioDecoder::open(Codec::Opus, parameters.as_ref()).expect("a decoder"), packets, 1 << 16);
+        let (plain, repeating) = (hear(&plain), hear(&repeating));
+        let wrong = error(&repeating, &plain, 96_000..192_000);
+        assert!(wrong < 0.4, "{wrong} of it is something else, {parameters:?}");
     }
 }
 

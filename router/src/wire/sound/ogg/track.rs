@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crosspoint_ffi::{Codec, CodecId, MediaTime, Parameters, Payload};
+use crosspoint_ffi::{Codec, CodecId, MediaTime, Parameters, Payload, opus};
 
-use crate::wire::opus;
 use crate::wire::sound::Out;
 
 /// A track of a kind that is carried.

@@ -1,8 +1,7 @@
 //! Where a frame of sound ends, by the header it begins with.
 
-use crosspoint_ffi::MediaTime;
+use crosspoint_ffi::{MediaTime, opus};
 
-use crate::wire::opus;
 use crate::wire::ts::kind::Kind;
 
 /// A format whose frames have to be found.
