@@ -36,18 +36,21 @@ impl Painter {
         let mut painter = Self { stream, root, pens: [first_id, first_id + 1], width, height };
         for (pen, colour) in painter.pens.into_iter().zip([light, dark]) {
             // CreateGC with a foreground.
-            painter.request(55, 0, &[pen, root, 1 << 2, colour])?;
+            painter.request(55, &[pen, root, 1 << 2, colour])?;
         }
         painter.wait()?;
         Ok(painter)
     }
 
-    /// Draws a number; returns when the display shows it.
+    /// Draws a number; returns when the display shows it. Nobody sees half of it: the server does nothing for others meanwhile.
     ///
     /// # Errors
     /// When the connection breaks.
     pub(crate) fn draw(&mut self, number: u32) -> Result<()> {
         let cells: Vec<Cell> = cells(self.width.into(), self.height.into(), number).collect();
+        let mut requests = Vec::new();
+        // GrabServer.
+        push_request(&mut requests, 36, &[])?;
         for (pen, light) in self.pens.into_iter().zip([true, false]) {
             let packed = |cell: &Cell| {
                 let word = |low: usize, high: usize| low as u32 | (high as u32) << 16;
@@ -56,23 +59,24 @@ impl Painter {
             let rectangles = cells.iter().filter(|cell| cell.light == light).flat_map(packed);
             let words: Vec<u32> = [self.root, pen].into_iter().chain(rectangles).collect();
             // PolyFillRectangle.
-            self.request(70, 0, &words)?;
+            push_request(&mut requests, 70, &words)?;
         }
+        // UngrabServer.
+        push_request(&mut requests, 37, &[])?;
+        self.stream.write_all(&requests)?;
         self.wait()
     }
 
-    fn request(&mut self, opcode: u8, data: u8, words: &[u32]) -> Result<()> {
-        let length = u16::try_from(words.len() + 1).context("a short request")?;
-        let mut bytes = vec![opcode, data];
-        bytes.extend_from_slice(&length.to_le_bytes());
-        words.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
-        Ok(self.stream.write_all(&bytes)?)
+    fn request(&mut self, opcode: u8, words: &[u32]) -> Result<()> {
+        let mut request = Vec::new();
+        push_request(&mut request, opcode, words)?;
+        Ok(self.stream.write_all(&request)?)
     }
 
     /// Waits until the server has done all that it was asked.
     fn wait(&mut self) -> Result<()> {
         // GetInputFocus: the least request that is answered.
-        self.request(43, 0, &[])?;
+        self.request(43, &[])?;
         let mut answer = [0; 32];
         loop {
             self.stream.read_exact(&mut answer).context("waiting for the X server")?;
@@ -84,6 +88,15 @@ impl Painter {
             }
         }
     }
+}
+
+/// Appends a request to `requests`.
+fn push_request(requests: &mut Vec<u8>, opcode: u8, words: &[u32]) -> Result<()> {
+    let length = u16::try_from(words.len() + 1).context("a short request")?;
+    requests.extend_from_slice(&[opcode, 0]);
+    requests.extend_from_slice(&length.to_le_bytes());
+    words.iter().for_each(|word| requests.extend_from_slice(&word.to_le_bytes()));
+    Ok(())
 }
 
 /// What a greeting says that matters here.

@@ -7,7 +7,7 @@ use crosspoint_router::broadcast::{Media, Rendition, Unit};
 use crosspoint_router::control::{Refusal, RefusalKind, StreamId, StreamMode};
 use crosspoint_router::rtc::{Offer, Role};
 use tokio::sync::{mpsc, oneshot};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, debug};
 
 use super::publish::{next_order, no_orders};
 use super::sessions::Order;
@@ -97,11 +97,13 @@ impl App {
                         view = Some(View::begin(&self.0.media.broadcast, pictures));
                     }
                     Some(Said::Able(bits)) => {
+                        debug!(bits, "viewer can take");
                         if let Some(seat) = view.as_ref().and_then(|view| view.seat.as_ref()) {
                             seat.set_able(bits);
                         }
                     }
                     Some(Said::KeyWanted) => {
+                        debug!("viewer wants a key frame");
                         if let Some(view) = &view {
                             view.watch.want_key();
                         }
@@ -166,6 +168,7 @@ impl View {
             if let Some((mut watch, rendition)) = self.next.take() {
                 unit = watch.next_unit();
                 if unit.is_some() {
+                    debug!(?rendition, "viewer's pictures change");
                     (self.watch, self.rendition) = (watch, rendition);
                 } else {
                     self.next = Some((watch, rendition));
