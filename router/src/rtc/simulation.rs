@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
+use crosspoint_ffi::{Packet, opus};
 use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, MediaTime as RtpTime, Mid};
@@ -264,12 +265,13 @@ impl World {
     }
 
     /// When what a client published was captured, after the start; nothing for what only stands for something.
-    pub(super) fn captured(packet: &crosspoint_ffi::Packet) -> Option<Duration> {
-        let stamp = packet.data.get(1..9)?;
+    pub(super) fn captured(packet: &Packet) -> Option<Duration> {
+        let data = Some(&packet.data).filter(|data| packet.codec.is_video() || !opus::is_lost(data))?;
+        let stamp = data.get(1..9)?;
         Some(Duration::from_nanos(u64::from_le_bytes(stamp.try_into().expect("eight bytes"))))
     }
 
-    pub(super) fn packets(&self) -> impl Iterator<Item = &crosspoint_ffi::Packet> {
+    pub(super) fn packets(&self) -> impl Iterator<Item = &Packet> {
         self.said.iter().filter_map(|output| match output {
             PeerOutput::Packet(packet) => Some(packet),
             PeerOutput::Able(_)
