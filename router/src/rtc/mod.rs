@@ -16,9 +16,9 @@
 //! them, each with some hundred packets a second:
 //!
 //! ```text
-//! unit ─▶ Allowance ─▶ Outbox ─▶ Egress ─▶ bursts of sealed packets (RTP, SRTP)
-//!             ▲           ▲ missing
-//!             └ Estimator ┴── Feedback ◀─ Opener ◀─ datagram (RTCP, SRTCP)
+//! unit ─▶ Way ─▶ Outbox ─▶ Egress ─▶ bursts of sealed packets (RTP, SRTP)
+//!          ▲        ▲ missing
+//!          └────────┴── Feedback ◀─ Opener ◀─ datagram (RTCP, SRTCP)
 //! ```
 //!
 //! What is not ours to decide comes from below: `str0m` takes its keys and transaction numbers from the system's random source, as a
@@ -55,6 +55,7 @@ mod track;
 mod turn;
 mod viewer;
 mod vp8;
+mod way;
 
 pub use clock::Clock;
 pub use discovery::{Discovering, Discovery};

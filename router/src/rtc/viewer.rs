@@ -8,17 +8,15 @@ use str0m::media::{MediaKind, Mid};
 use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Rtc, RtcConfig};
 
-use super::able::Able;
-use super::allowance::Allowance;
 use super::egress::{Burst, Egress, Manner, Stream};
-use super::estimate::{Estimator, Fate};
 use super::keys::{self, Keys};
 use super::meter::Meter;
 use super::outbox::{Outbox, Piece};
 use super::resends::Resends;
-use super::rtcp::{self, Arrivals, Feedback, ReferenceClock};
+use super::rtcp::{self, Feedback};
 use super::srtp::{self, Opener};
 use super::track::Track;
+use super::way::Way;
 use super::{Clock, Offer};
 use crate::broadcast::{Bitrates, Media, Unit};
 
@@ -26,7 +24,7 @@ use crate::broadcast::{Bitrates, Media, Unit};
 ///
 /// `str0m` has the connection: SDP, ICE and DTLS, from which it would get keys; they come here instead, and RTP with all that belongs to it is
 /// ours. Pictures go out in bursts of [`BURST_PACKETS`], which are one send each; the rest of a larger one follows at [`SPREAD`] times the
-/// rate that the viewer can take. What waits here is bounded by the viewer's [`Allowance`], which drops what comes later. Sound never waits.
+/// rate that the [`Way`] carries. What waits here is bounded by the account of that, which drops what comes later. Sound never waits.
 pub(super) struct Viewer {
     video: Option<Track>,
     audio: Option<Track>,
@@ -36,18 +34,14 @@ pub(super) struct Viewer {
     cname: String,
     outbox: Outbox,
     resends: Resends,
-    allowance: Allowance,
+    way: Way,
     /// When the next burst may go.
     gate: Option<Instant>,
     /// When a picture was last sent.
     shown: Option<Instant>,
-    able: Able,
     key_wanted: bool,
     /// The last full intra request, which comes again until it is answered.
     request: Option<(u32, u8)>,
-    /// What estimates what its way carries; nothing where the viewer does, or nobody.
-    estimator: Option<Estimator>,
-    reference: ReferenceClock,
 }
 
 /// What there are keys for.
@@ -68,8 +62,6 @@ pub(super) enum ViewerOutput {
 impl Viewer {
     /// A viewer that made this offer, for which pictures have so many bits a second.
     pub(super) fn new(offer: &Offer, bitrates: Bitrates, clock: Clock) -> Self {
-        // Most ways carry it all; one that does not says so in a round trip or two.
-        let estimator = offer.has_transport_feedback().then(|| Estimator::new(u64::from(bitrates.usual_bps)));
         Self {
             video: None,
             audio: None,
@@ -78,14 +70,11 @@ impl Viewer {
             cname: String::new(),
             outbox: Outbox::new(),
             resends: Resends::default(),
-            allowance: Allowance::default(),
+            way: Way::new(offer, bitrates),
             gate: None,
             shown: None,
-            able: Able::new(bitrates),
             key_wanted: false,
             request: None,
-            estimator,
-            reference: ReferenceClock::default(),
         }
     }
 
@@ -126,7 +115,7 @@ impl Viewer {
             if track.is_none() {
                 *track = Track::of(rtc, mid, kind);
                 self.cname = cname;
-                self.able.has_sound = self.audio.is_some();
+                self.way.set_sound(self.audio.is_some());
             }
         }
     }
@@ -172,10 +161,8 @@ impl Viewer {
                 for track in [&mut self.video, &mut self.audio].into_iter().flatten() {
                     track.stream.is_known |= track.stream.ssrc == ssrc;
                 }
-                if self.video.as_ref().is_some_and(|video| video.stream.ssrc == ssrc) && self.estimator.is_none() {
-                    meter.handle_share(lost);
-                    let able = self.able.handle_loss(lost, now);
-                    self.take(able, now);
+                if self.video.as_ref().is_some_and(|video| video.stream.ssrc == ssrc) {
+                    self.way.handle_lost(lost, meter, now);
                 }
             }
             Feedback::Missing { ssrc, numbers } => {
@@ -189,40 +176,14 @@ impl Viewer {
                 self.key_wanted |= is_ours && (request.is_none() || request != self.request);
                 self.request = request.or(self.request);
             }
-            &Feedback::Able { bps } if self.estimator.is_none() => {
-                let able = self.able.handle_said(bps, now);
-                self.take(able, now);
-            }
+            &Feedback::Able { bps } => self.way.handle_said(bps, now),
             &Feedback::Time { ssrc, middle } => {
                 if let Some(secure) = &mut self.secure {
                     secure.egress.handle_time(ssrc, middle, now);
                 }
             }
-            Feedback::Arrivals(arrivals) => self.handle_arrivals(arrivals, meter, now),
-            Feedback::Able { .. } | Feedback::Goodbye => {}
-        }
-    }
-
-    fn handle_arrivals(&mut self, arrivals: &Arrivals<'_>, meter: &mut Meter, now: Instant) {
-        let Some(estimator) = &mut self.estimator else { return };
-        let reference = self.reference.time(arrivals.reference());
-        let arrived = |after: i64| {
-            let after_reference = Duration::from_micros(after.unsigned_abs());
-            if after < 0 { reference.saturating_sub(after_reference) } else { reference + after_reference }
-        };
-        estimator.handle_feedback(arrivals.iter().map(|(number, after)| Fate { number, arrived: after.map(arrived) }), now);
-        let estimate = estimator.rate_bps();
-        if let Some(lost) = estimator.lost(now) {
-            meter.handle_share(lost);
-        }
-        let able = self.able.handle_estimate(estimate);
-        self.take(Some(able), now);
-    }
-
-    /// Takes what there is for pictures, if that was said.
-    fn take(&mut self, pictures_bps: Option<u32>, now: Instant) {
-        if let Some(rate_bps) = pictures_bps {
-            self.allowance.set_rate(rate_bps, now);
+            Feedback::Arrivals(arrivals) => self.way.handle_arrivals(arrivals, meter, now),
+            Feedback::Goodbye => {}
         }
     }
 
@@ -235,7 +196,7 @@ impl Viewer {
                 for payload in unit.payloads.iter() {
                     let piece = Piece { number: track.next, payload, rtp_time, captured: at, first: true, last: false };
                     track.next += 1;
-                    send(&mut self.secure, &mut self.estimator, &mut track.stream, &piece, Manner::First { at_once: false }, now);
+                    send(&mut self.secure, &mut self.way, &mut track.stream, &piece, Manner::First { at_once: false }, now);
                 }
                 meter.handle_sent(unit.payloads.len());
             }
@@ -243,10 +204,10 @@ impl Viewer {
                 let Some(track) = &mut self.video else { return false };
                 let rtp_time = track.time(unit);
                 let bytes = unit.payloads.iter().map(|payload| payload.len()).sum();
-                self.able.offer(bytes, now);
-                self.want(now);
+                let admitted = self.way.admit(unit.key, bytes, now);
                 // Of one that gets no pictures for now, too: more is wanted.
-                if self.allowance.admit(unit.key, bytes, now) {
+                self.want(now);
+                if admitted {
                     meter.handle_sent(unit.payloads.len());
                     self.outbox.push(&unit.payloads, rtp_time, at, now);
                     self.shown = Some(now);
@@ -265,15 +226,14 @@ impl Viewer {
         self.want(now);
         self.pad(now);
         self.report(now);
-        self.key_wanted |= self.allowance.wants_key(now);
+        self.key_wanted |= self.way.wants_key(now);
     }
 
     /// When [`Viewer::handle_timeout`] is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let gate = self.gate.filter(|_| self.outbox.is_waiting());
         let report = self.secure.as_ref().and_then(|secure| secure.egress.deadline());
-        let estimate = self.estimator.as_ref().and_then(Estimator::deadline);
-        [gate, self.allowance.deadline(), report, estimate].into_iter().flatten().min()
+        [gate, self.way.deadline(), report].into_iter().flatten().min()
     }
 
     /// Says goodbye.
@@ -289,25 +249,20 @@ impl Viewer {
         if std::mem::take(&mut self.key_wanted) {
             return Some(ViewerOutput::KeyWanted);
         }
-        if let Some(bits) = self.able.poll() {
+        if let Some(bits) = self.way.poll() {
             return Some(ViewerOutput::Able(bits));
         }
         self.secure.as_mut()?.egress.poll().map(ViewerOutput::Send)
     }
 
-    /// Whether so little is sent that nobody needs an estimate: what it is probed with are packets, too.
-    fn is_quiet(&self, now: Instant) -> bool {
-        let is_shown = |shown| now.saturating_duration_since(shown) >= if self.able.is_little(now) { PAUSE } else { IDLE };
+    /// Whether no pictures come for now: what the way is probed with are packets, too.
+    fn has_paused(&self, now: Instant) -> bool {
+        let is_shown = |shown| now.saturating_duration_since(shown) >= if self.way.is_little(now) { PAUSE } else { IDLE };
         !self.outbox.is_waiting() && self.shown.is_none_or(is_shown)
     }
 
-    /// Has the way looked at for more than it is known to carry, if more is wanted.
     fn want(&mut self, now: Instant) {
-        let quiet = self.is_quiet(now) && self.able.is_little(now);
-        let wanted = self.able.wanted_bps();
-        if let Some(estimator) = &mut self.estimator {
-            estimator.set_wanted(if quiet { 0 } else { wanted }, now);
-        }
+        self.way.want(self.has_paused(now), now);
     }
 
     /// Sends what may go.
@@ -325,10 +280,10 @@ impl Viewer {
             let mut bytes = 0;
             for piece in self.outbox.take(BURST_PACKETS) {
                 bytes += piece.payload.len();
-                send(&mut self.secure, &mut self.estimator, &mut track.stream, &piece, manner, now);
+                send(&mut self.secure, &mut self.way, &mut track.stream, &piece, manner, now);
             }
             let pause = |rate_bps| Duration::from_secs_f64(bytes as f64 * 8.0 / (f64::from(rate_bps) * SPREAD));
-            self.gate = self.allowance.rate_bps().map(|rate_bps| now + pause(rate_bps));
+            self.gate = self.way.rate_bps().map(|rate_bps| now + pause(rate_bps));
         }
     }
 
@@ -336,23 +291,14 @@ impl Viewer {
     fn resend(&mut self, number: u16, now: Instant) {
         let Some(track) = &mut self.video else { return };
         let Some(piece) = self.outbox.sent(number) else { return };
-        if self.resends.admit(piece.number, piece.payload.len(), self.able.offered_bps(now), now) {
-            send(&mut self.secure, &mut self.estimator, &mut track.stream, &piece, Manner::Again, now);
+        if self.resends.admit(piece.number, piece.payload.len(), self.way.offered_bps(now), now) {
+            send(&mut self.secure, &mut self.way, &mut track.stream, &piece, Manner::Again, now);
         }
     }
 
     /// Sends what the way is probed with: what was sent last, which makes up for what is lost of it.
     fn pad(&mut self, now: Instant) {
-        let Some(estimator) = &mut self.estimator else { return };
-        let before = estimator.rate_bps();
-        let padding = estimator.poll_padding(now);
-        // What nobody has answered for a while lowers it.
-        let estimate = estimator.rate_bps();
-        if estimate != before {
-            let able = self.able.handle_estimate(estimate);
-            self.take(Some(able), now);
-        }
-        let Some(wanted) = padding else { return };
+        let Some(wanted) = self.way.poll_padding(now) else { return };
         let Some(track) = &mut self.video else { return };
         // A probe wants several packets. Of a narrow way the viewer's last ones would be too much.
         let manner = if wanted > SMALL_PROBE { Manner::Again } else { Manner::Padding };
@@ -360,7 +306,7 @@ impl Viewer {
         while padded < wanted {
             let before = padded;
             for piece in self.outbox.newest().take(BURST_PACKETS) {
-                let sent = send(&mut self.secure, &mut self.estimator, &mut track.stream, &piece, manner, now);
+                let sent = send(&mut self.secure, &mut self.way, &mut track.stream, &piece, manner, now);
                 padded += sent;
                 if sent == 0 || padded >= wanted {
                     break;
@@ -387,21 +333,11 @@ impl fmt::Debug for Viewer {
     }
 }
 
-/// Sends a packet, and lets the estimator know; gives the datagram's bytes.
-fn send(
-    secure: &mut Option<Secure>,
-    estimator: &mut Option<Estimator>,
-    stream: &mut Stream,
-    piece: &Piece<'_>,
-    manner: Manner,
-    now: Instant,
-) -> usize {
+/// Sends a packet on the way; gives the datagram's bytes.
+fn send(secure: &mut Option<Secure>, way: &mut Way, stream: &mut Stream, piece: &Piece<'_>, manner: Manner, now: Instant) -> usize {
     let sent = secure.as_mut().and_then(|secure| secure.egress.send(stream, piece, manner, now));
     let Some((number, bytes)) = sent else { return 0 };
-    if let (Some(estimator), Some(number)) = (estimator, number) {
-        let probe = estimator.is_probing();
-        estimator.handle_sent(number, bytes, probe, now);
-    }
+    way.handle_sent(number, bytes, now);
     bytes
 }
 
