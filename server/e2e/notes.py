@@ -49,7 +49,7 @@ def heard(samples: np.ndarray) -> float:
     strongest = np.abs(windows @ waves.T).argmax(axis=1)
     runs = [note for note, run in itertools.groupby(strongest.tolist()) if len(list(run)) >= LEAST_STEPS]
     lasts = len(samples) // NOTE
-    played = (TUNE * (lasts // LENGTH + 2))
+    played = TUNE * (lasts // LENGTH + 2)
     best = 0
     for start in range(LENGTH):
         matcher = difflib.SequenceMatcher(None, played[start : start + lasts], runs, autojunk=False)
