@@ -23,7 +23,7 @@ DEPLOY = REPOSITORY / "deploy"
 # The schemas that the manifests are held against; each newer cluster takes them, too.
 KUBERNETES = "1.34"
 # FFmpeg's names of decoders, where ours of the codec is another.
-DECODERS = {"av1": "libdav1d", "dts": "dca", "flv1": "flv", "mpeg1": "mpeg1video", "mpeg2": "mpeg2video", "raw": "rawvideo"}
+DECODERS = {"av1": "libdav1d", "dts": "dca", "flv1": "flv", "mpeg1": "mpeg1video", "mpeg2": "mpeg2video", "opus": "libopus", "raw": "rawvideo"}
 DECODERS |= {"pcm": "pcm_s16le", "pcm24": "pcm_s24le", "pcm-alaw": "pcm_alaw", "pcm-float": "pcm_f32le", "pcm-u8": "pcm_u8"}
 # Of 10, by systemd's own account: less is better.
 MOST_EXPOSED = 2.0
