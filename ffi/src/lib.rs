@@ -1,8 +1,8 @@
 //! Every C library of Crosspoint and all of its `unsafe` code.
 //!
 //! With no feature on, this crate links nothing: it is the vocabulary that the rest of the house speaks ([`MediaTime`], [`Packet`],
-//! [`VideoFormat`], picture views and their [`scale`], the newest-wins [`ring`]) and the memory it speaks about ([`map`], and [`trim`] at rest). Each feature adds one C
-//! library behind an interface that cannot be misused: `av` (FFmpeg), `pulse` (PulseAudio), `v4l2` (the kernel's video devices),
+//! [`VideoFormat`], picture views and their [`scale`], the newest-wins [`ring`]) and the memory it speaks about ([`map`], and [`trim`] at rest). Each feature adds a C
+//! library behind an interface that cannot be misused: `av` (FFmpeg, and libopus where that hides it), `pulse` (PulseAudio), `v4l2` (the kernel's video devices),
 //! `x11` (Xlib and its extensions). They never import each other.
 //!
 //! ```
